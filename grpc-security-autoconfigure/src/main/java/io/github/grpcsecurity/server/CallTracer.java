@@ -1,0 +1,127 @@
+package io.github.grpcsecurity.server;
+
+import java.time.InstantSource;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
+
+import io.grpc.Context;
+import io.grpc.Metadata;
+import io.grpc.ServerStreamTracer;
+import io.grpc.Status;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+
+/**
+ * Sees every call from its headers to its true end: what hangs on a call ends here.
+ * <p>
+ * Interceptors miss malformed messages, throwing handlers and lost deadline races; the
+ * transport tells its tracer about all of them, exactly once.
+ */
+final class CallTracer extends ServerStreamTracer {
+
+	private static final Log logger = LogFactory.getLog(CallTracer.class);
+
+	private static final AtomicIntegerFieldUpdater<CallTracer> RECEIVED = AtomicIntegerFieldUpdater
+		.newUpdater(CallTracer.class, "received");
+
+	private static final AtomicIntegerFieldUpdater<CallTracer> SENT = AtomicIntegerFieldUpdater
+		.newUpdater(CallTracer.class, "sent");
+
+	private final List<CallObserver> observers;
+
+	private final SecuredCall call;
+
+	private volatile int received;
+
+	private volatile int sent;
+
+	private CallTracer(String fullMethodName, Metadata headers, InstantSource clock, List<CallObserver> observers) {
+		this.observers = observers;
+		this.call = new SecuredCall(fullMethodName, headers, HeaderRepair.repair(headers), clock.instant(), this);
+	}
+
+	SecuredCall call() {
+		return this.call;
+	}
+
+	int messagesReceived() {
+		return this.received;
+	}
+
+	int messagesSent() {
+		return this.sent;
+	}
+
+	@Override
+	public Context filterContext(Context context) {
+		return context.withValue(SecuredCall.CONTEXT_KEY, this.call);
+	}
+
+	@Override
+	public void serverCallStarted(ServerCallInfo<?, ?> callInfo) {
+		this.call.resolved(callInfo.getAttributes(), callInfo.getAuthority());
+	}
+
+	@Override
+	public void inboundMessage(int seqNo) {
+		RECEIVED.lazySet(this, seqNo + 1);
+	}
+
+	@Override
+	public void outboundMessage(int seqNo) {
+		SENT.lazySet(this, seqNo + 1);
+	}
+
+	@Override
+	public void streamClosed(Status status) {
+		decided(CallDecision.ABANDON);
+		if (!this.call.close(status)) {
+			return;
+		}
+		for (CallObserver observer : this.observers) {
+			try {
+				observer.closed(this.call, status);
+			}
+			catch (RuntimeException ex) {
+				logger.error("An observer of calls failed", ex);
+			}
+		}
+	}
+
+	/** Tells the observers, unless the call has been decided before. */
+	void decided(CallDecision decision) {
+		if (!this.call.decide(decision)) {
+			return;
+		}
+		for (CallObserver observer : this.observers) {
+			try {
+				observer.decided(this.call, decision);
+			}
+			catch (RuntimeException ex) {
+				logger.error("An observer of calls failed", ex);
+			}
+		}
+	}
+
+	/**
+	 * Makes a tracer for each call, and repairs the headers before anybody reads them.
+	 */
+	static final class Factory extends ServerStreamTracer.Factory {
+
+		private final InstantSource clock;
+
+		private final List<CallObserver> observers;
+
+		Factory(InstantSource clock, List<CallObserver> observers) {
+			this.clock = clock;
+			this.observers = List.copyOf(observers);
+		}
+
+		@Override
+		public ServerStreamTracer newServerStreamTracer(String fullMethodName, Metadata headers) {
+			return new CallTracer(fullMethodName, headers, this.clock, this.observers);
+		}
+
+	}
+
+}

@@ -1,0 +1,406 @@
+package io.github.grpcsecurity.server;
+
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Consumer;
+
+import javax.net.ssl.SSLSession;
+
+import io.grpc.Attributes;
+import io.grpc.Context;
+import io.grpc.Grpc;
+import io.grpc.Metadata;
+import io.grpc.SecurityLevel;
+import io.grpc.ServerCall;
+import io.grpc.Status;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.security.authentication.AnonymousAuthenticationToken;
+import org.springframework.security.core.Authentication;
+import org.springframework.security.core.authority.AuthorityUtils;
+
+/**
+ * One call on its way through the pipeline, from its first header to its true end.
+ * <p>
+ * A call is handled by one thread at a time, though not always by the same one, and what
+ * one stage writes the next one sees. {@link #onClosed}, {@link #note}, {@link #notes}
+ * and the counters may be used from any thread.
+ *
+ * @since 0.1.0
+ */
+public final class SecuredCall {
+
+	private static final Log logger = LogFactory.getLog(SecuredCall.class);
+
+	static final Context.Key<SecuredCall> CONTEXT_KEY = Context.key("grpc-security-call");
+
+	private static final Authentication ANONYMOUS = new AnonymousAuthenticationToken("grpc-security", "anonymous",
+			AuthorityUtils.createAuthorityList("ROLE_ANONYMOUS"));
+
+	private final long idHigh = ThreadLocalRandom.current().nextLong();
+
+	private final long idLow = ThreadLocalRandom.current().nextLong();
+
+	private final String fullMethodName;
+
+	private final Metadata headers;
+
+	private final @Nullable Refusal malformed;
+
+	private final Instant startTime;
+
+	private final long startNanos = System.nanoTime();
+
+	private final CallTracer tracer;
+
+	private @Nullable String id;
+
+	private volatile @Nullable ServerCall<?, ?> serverCall;
+
+	private volatile Attributes attributes = Attributes.EMPTY;
+
+	private volatile @Nullable String authority;
+
+	private volatile @Nullable MethodPlan plan;
+
+	private volatile Authentication authentication = ANONYMOUS;
+
+	private volatile @Nullable CallDecision decision;
+
+	private volatile @Nullable Refusal endedBy;
+
+	// Guarded by this
+	private @Nullable List<Consumer<Status>> closeCallbacks;
+
+	// Guarded by this
+	private @Nullable Status closedWith;
+
+	// Guarded by this
+	private @Nullable Map<String, String> notes;
+
+	SecuredCall(String fullMethodName, Metadata headers, @Nullable Refusal malformed, Instant startTime,
+			CallTracer tracer) {
+		this.fullMethodName = fullMethodName;
+		this.headers = headers;
+		this.malformed = malformed;
+		this.startTime = startTime;
+		this.tracer = tracer;
+	}
+
+	/**
+	 * The secured call that the current thread works for.
+	 * @return the call; {@code null} outside of a call, or when its server is not secured
+	 */
+	public static @Nullable SecuredCall current() {
+		return CONTEXT_KEY.get();
+	}
+
+	/**
+	 * Identifies this call in audit events, and in the {@code x-correlation-id} trailer
+	 * of calls that failed inside the server.
+	 * @return 32 lower-case hexadecimal digits, random but not secret
+	 */
+	public String id() {
+		String value = this.id;
+		if (value == null) {
+			char[] digits = new char[32];
+			hex(this.idHigh, digits, 0);
+			hex(this.idLow, digits, 16);
+			value = new String(digits);
+			this.id = value;
+		}
+		return value;
+	}
+
+	private static void hex(long bits, char[] digits, int offset) {
+		for (int i = 0; i < 16; i++) {
+			digits[offset + i] = Character.forDigit((int) (bits >>> (60 - 4 * i)) & 0xf, 16);
+		}
+	}
+
+	/**
+	 * The method as the client named it. For unknown methods this is whatever the client
+	 * sent: escape it before it goes anywhere.
+	 * @return {@code package.Service/Method}
+	 */
+	public String fullMethodName() {
+		return this.fullMethodName;
+	}
+
+	/**
+	 * The headers of the call.
+	 * @return the headers; not thread-safe, so only for checks
+	 */
+	public Metadata headers() {
+		return this.headers;
+	}
+
+	/**
+	 * The plan that this call executes.
+	 * @return the plan; {@code null} when the call ended before its method was looked up
+	 */
+	public @Nullable MethodPlan plan() {
+		return this.plan;
+	}
+
+	/**
+	 * When the headers of the call arrived.
+	 * @return the instant
+	 */
+	public Instant startTime() {
+		return this.startTime;
+	}
+
+	/**
+	 * How long the call has been running.
+	 * @return the time since its headers arrived
+	 */
+	public Duration elapsed() {
+		return Duration.ofNanos(System.nanoTime() - this.startNanos);
+	}
+
+	/**
+	 * What the transport knows about the connection.
+	 * @return the attributes; empty when the call ended before its method was looked up
+	 */
+	public Attributes attributes() {
+		return this.attributes;
+	}
+
+	/**
+	 * The host the client meant to call.
+	 * @return the {@code :authority} of the call
+	 */
+	public @Nullable String authority() {
+		return this.authority;
+	}
+
+	/**
+	 * The address the connection comes from.
+	 * @return the address; {@code null} when the transport does not know
+	 */
+	public @Nullable SocketAddress remoteAddress() {
+		return this.attributes.get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
+	}
+
+	/**
+	 * The peer, in a form that is the same for all its connections.
+	 * @return the textual IP address, or what else the transport calls its peer
+	 */
+	public String peer() {
+		SocketAddress address = remoteAddress();
+		if (address instanceof InetSocketAddress inet) {
+			return (inet.getAddress() != null) ? inet.getAddress().getHostAddress() : inet.getHostString();
+		}
+		return (address != null) ? address.toString() : "unknown";
+	}
+
+	/**
+	 * How well the transport protects this call.
+	 * @return the level; {@link SecurityLevel#NONE} on plaintext
+	 */
+	public SecurityLevel securityLevel() {
+		ServerCall<?, ?> call = this.serverCall;
+		return (call != null) ? call.getSecurityLevel() : SecurityLevel.NONE;
+	}
+
+	/**
+	 * The TLS session of the connection.
+	 * @return the session; {@code null} where there is none, as in-process, where the
+	 * level may be high all the same
+	 */
+	public @Nullable SSLSession sslSession() {
+		return this.attributes.get(Grpc.TRANSPORT_ATTR_SSL_SESSION);
+	}
+
+	/**
+	 * Whether the client has gone away, so that further work on the call is wasted.
+	 * @return whether the call was cancelled
+	 */
+	public boolean cancelled() {
+		ServerCall<?, ?> call = this.serverCall;
+		return call != null && call.isCancelled();
+	}
+
+	/**
+	 * Who calls. Before {@link SecurityStage#AUTHENTICATION} has passed, and for callers
+	 * without credentials, this is anonymous.
+	 * @return the caller, never {@code null}
+	 */
+	public Authentication authentication() {
+		return this.authentication;
+	}
+
+	/**
+	 * Whether the caller is not known.
+	 * @return whether nobody was authenticated
+	 */
+	public boolean anonymous() {
+		Authentication current = this.authentication;
+		return current instanceof AnonymousAuthenticationToken || !current.isAuthenticated();
+	}
+
+	/**
+	 * Sets who calls. Only for checks of {@link SecurityStage#AUTHENTICATION}.
+	 * @param authentication the verified identity of the caller
+	 */
+	public void authenticated(Authentication authentication) {
+		this.authentication = Objects.requireNonNull(authentication, "authentication");
+	}
+
+	/**
+	 * Attaches a detail to the audit events of this call.
+	 * @param name name of the detail, in the dotted lower-case style of audit fields
+	 * @param value its value; never a token, a key or a payload
+	 */
+	public synchronized void note(String name, String value) {
+		if (this.notes == null) {
+			this.notes = new LinkedHashMap<>(4);
+		}
+		this.notes.put(name, value);
+	}
+
+	/**
+	 * What stages noted for the audit events of this call.
+	 * @return a copy, in the order in which details were first noted
+	 */
+	public synchronized Map<String, String> notes() {
+		return (this.notes != null) ? new LinkedHashMap<>(this.notes) : Map.of();
+	}
+
+	/**
+	 * Runs something when the call is over, however it ends: the place to give back a
+	 * permit. Every callback runs exactly once, on the thread that ends the call, or here
+	 * and now when the call has ended already.
+	 * @param callback receives the status that the client got; must not block
+	 */
+	public void onClosed(Consumer<Status> callback) {
+		Status status;
+		synchronized (this) {
+			status = this.closedWith;
+			if (status == null) {
+				if (this.closeCallbacks == null) {
+					this.closeCallbacks = new ArrayList<>(2);
+				}
+				this.closeCallbacks.add(callback);
+				return;
+			}
+		}
+		run(callback, status);
+	}
+
+	/**
+	 * The decision of the pipeline.
+	 * @return the decision; {@code null} as long as there is none
+	 */
+	public @Nullable CallDecision decision() {
+		return this.decision;
+	}
+
+	/**
+	 * What ended a call that had been admitted, such as a message that a rule forbids.
+	 * @return the refusal; {@code null} when the call was not ended by the pipeline
+	 */
+	public @Nullable Refusal endedBy() {
+		return this.endedBy;
+	}
+
+	/**
+	 * Messages that arrived from the client.
+	 * @return the number so far
+	 */
+	public int messagesReceived() {
+		return this.tracer.messagesReceived();
+	}
+
+	/**
+	 * Messages that were sent to the client.
+	 * @return the number so far
+	 */
+	public int messagesSent() {
+		return this.tracer.messagesSent();
+	}
+
+	/**
+	 * What is malformed about the headers.
+	 * @return a refusal that the pipeline applies first; {@code null} when they are fine
+	 */
+	@Nullable Refusal malformed() {
+		return this.malformed;
+	}
+
+	void resolved(Attributes attributes, @Nullable String authority) {
+		this.attributes = attributes;
+		this.authority = authority;
+	}
+
+	void bind(ServerCall<?, ?> serverCall, MethodPlan plan) {
+		this.serverCall = serverCall;
+		this.attributes = serverCall.getAttributes();
+		this.authority = serverCall.getAuthority();
+		this.plan = plan;
+	}
+
+	CallTracer tracer() {
+		return this.tracer;
+	}
+
+	void endedBy(Refusal refusal) {
+		this.endedBy = refusal;
+	}
+
+	/** Records the decision unless there is one already. */
+	boolean decide(CallDecision decision) {
+		synchronized (this) {
+			if (this.decision != null) {
+				return false;
+			}
+			this.decision = decision;
+			return true;
+		}
+	}
+
+	/** Runs what waits for the end of the call, the first time only. */
+	boolean close(Status status) {
+		List<Consumer<Status>> callbacks;
+		synchronized (this) {
+			if (this.closedWith != null) {
+				return false;
+			}
+			this.closedWith = status;
+			callbacks = this.closeCallbacks;
+			this.closeCallbacks = null;
+		}
+		if (callbacks != null) {
+			for (Consumer<Status> callback : callbacks) {
+				run(callback, status);
+			}
+		}
+		return true;
+	}
+
+	private static void run(Consumer<Status> callback, Status status) {
+		try {
+			callback.accept(status);
+		}
+		catch (RuntimeException ex) {
+			logger.error("A callback for the end of a call failed", ex);
+		}
+	}
+
+	@Override
+	public String toString() {
+		return "SecuredCall " + id();
+	}
+
+}

@@ -1,0 +1,579 @@
+package io.github.grpcsecurity.server;
+
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+
+import io.grpc.Context;
+import io.grpc.ForwardingServerCall.SimpleForwardingServerCall;
+import io.grpc.Metadata;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
+import io.grpc.Status;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Executes the plan of one call and stands between gRPC's callbacks and the handler's.
+ * <p>
+ * The handler starts once everything that can be decided has been decided. Where a plan
+ * looks at messages to authorize, that is when the first message has passed. While a
+ * decision is pending, callbacks wait in a queue and are replayed in order, by one thread
+ * at a time; in the usual case, when everything is answered at once, there is neither
+ * queue nor lock on the way.
+ */
+final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
+
+	private static final Log logger = LogFactory.getLog(SecuredCallListener.class);
+
+	private static final Refusal NO_MESSAGE = Refusal.malformed("the call ended without a message");
+
+	private static final Refusal TOO_MANY_MESSAGES = Refusal.malformed("more than one message");
+
+	private enum State {
+
+		/** The start of the call is being decided. */
+		DECIDING,
+
+		/** All is decided but what depends on the first message. */
+		GATED,
+
+		/** The handler runs. */
+		OPEN,
+
+		/** Refused, or over for the handler: nothing reaches it any more. */
+		ENDED
+
+	}
+
+	private final SecuredServerCall<ReqT, RespT> serverCall;
+
+	private final ServerCall<ReqT, RespT> rawCall;
+
+	private final Metadata headers;
+
+	private final ServerCallHandler<ReqT, RespT> next;
+
+	private final SecuredCall call;
+
+	private final MethodPlan plan;
+
+	private final Pipeline pipeline;
+
+	private final Context baseContext = Context.current();
+
+	// Written by whoever runs the call; handed over under the lock
+	private State state = State.DECIDING;
+
+	private @Nullable Identity identity;
+
+	private ServerCall.@Nullable Listener<ReqT> handler;
+
+	/** Hears how a refused call ends, in place of a handler. */
+	private ServerCall.@Nullable Listener<ReqT> refusalListener;
+
+	private boolean readyMissed;
+
+	private int messages;
+
+	private final Object lock = new Object();
+
+	/** Whether callbacks have to queue. Changes under the lock only. */
+	private volatile boolean blocked;
+
+	// Guarded by lock
+	private boolean draining;
+
+	// Guarded by lock
+	private @Nullable Object awaitedDecision;
+
+	// Guarded by lock
+	private boolean awaitingDemand;
+
+	// Guarded by lock
+	private @Nullable Deque<Runnable> queue;
+
+	SecuredCallListener(ServerCall<ReqT, RespT> rawCall, Metadata headers, ServerCallHandler<ReqT, RespT> next,
+			SecuredCall call, MethodPlan plan, Pipeline pipeline) {
+		this.rawCall = rawCall;
+		this.serverCall = new SecuredServerCall<>(rawCall, call, pipeline.translator());
+		this.headers = headers;
+		this.next = next;
+		this.call = call;
+		this.plan = plan;
+		this.pipeline = pipeline;
+	}
+
+	/** Decides as far as possible; called once, before any callback. */
+	void start() {
+		if (this.rawCall.isCancelled()) {
+			// A flood of resets must not buy any of the work that follows
+			this.state = State.ENDED;
+			return;
+		}
+		Refusal malformed = this.call.malformed();
+		if (malformed != null) {
+			refuse(SecurityStage.ADMISSION, malformed);
+			return;
+		}
+		decide(0);
+	}
+
+	private void decide(int from) {
+		MethodPlan.Step<CallCheck>[] steps = this.plan.callSteps();
+		int index = from;
+		while (index < steps.length && steps[index].stage().compareTo(SecurityStage.AUTHENTICATION) <= 0) {
+			if (!passes(steps[index], index)) {
+				return;
+			}
+			index++;
+		}
+		int identified = index;
+		asCaller(() -> decideAsCaller(identified));
+	}
+
+	private void decideAsCaller(int from) {
+		MethodPlan.Step<CallCheck>[] steps = this.plan.callSteps();
+		for (int index = from; index < steps.length; index++) {
+			if (!passes(steps[index], index)) {
+				return;
+			}
+		}
+		if (this.plan.method().unknown()) {
+			refuse(SecurityStage.AUTHORIZATION,
+					this.call.anonymous() ? Refusal.unauthenticated("unknown method, no credentials")
+							: Refusal.unimplemented("unknown method"));
+		}
+		else if (this.plan.gated()) {
+			this.state = State.GATED;
+			this.rawCall.request(1);
+		}
+		else {
+			startHandler();
+		}
+	}
+
+	private boolean passes(MethodPlan.Step<CallCheck> step, int index) {
+		return passes(ask(() -> step.check().check(this.call)), step.stage(), () -> decide(index + 1));
+	}
+
+	/**
+	 * Whether to go on now; if not, the call has been refused or waits for a decision.
+	 */
+	private boolean passes(Verdict verdict, SecurityStage stage, Runnable continuation) {
+		if (verdict instanceof Verdict.Pending pending) {
+			return passesLater(pending.answer(), stage, continuation);
+		}
+		if (verdict instanceof Verdict.Refuse refuse) {
+			refuse(stage, refuse.refusal());
+			return false;
+		}
+		return true;
+	}
+
+	private boolean passesLater(CompletionStage<? extends Verdict> answer, SecurityStage stage, Runnable continuation) {
+		if (answer instanceof CompletableFuture<? extends Verdict> future && future.isDone()) {
+			return passes(ask(future::join), stage, continuation);
+		}
+		Object token = new Object();
+		synchronized (this.lock) {
+			this.awaitedDecision = token;
+			this.blocked = true;
+		}
+		answer.whenComplete((verdict, failure) -> {
+			Supplier<@Nullable Verdict> decision = () -> {
+				if (failure != null) {
+					throw new CompletionException(failure);
+				}
+				return verdict;
+			};
+			onExecutor(() -> resume(token, decision, stage, continuation));
+		});
+		return false;
+	}
+
+	private void onExecutor(Runnable action) {
+		try {
+			this.pipeline.executor().execute(action);
+		}
+		catch (RejectedExecutionException ex) {
+			// The server is going down: what is left to do is to end the call
+			logger.debug("No thread to continue a call on", ex);
+			action.run();
+		}
+	}
+
+	private void resume(Object token, Supplier<@Nullable Verdict> decision, SecurityStage stage,
+			Runnable continuation) {
+		synchronized (this.lock) {
+			if (this.awaitedDecision != token) {
+				// The call was cancelled in the meantime
+				return;
+			}
+			this.awaitedDecision = null;
+			this.draining = true;
+		}
+		if (passes(ask(decision), stage, continuation)) {
+			continuation.run();
+		}
+		drain();
+	}
+
+	/** Replays what came in while callbacks had to queue. */
+	private void drain() {
+		while (true) {
+			Runnable callback;
+			synchronized (this.lock) {
+				if (this.awaitedDecision != null || this.awaitingDemand) {
+					this.draining = false;
+					return;
+				}
+				callback = (this.queue != null) ? this.queue.poll() : null;
+				if (callback == null) {
+					this.draining = false;
+					this.blocked = false;
+					return;
+				}
+			}
+			callback.run();
+		}
+	}
+
+	private boolean queued(Runnable callback) {
+		synchronized (this.lock) {
+			if (!this.blocked) {
+				return false;
+			}
+			queue().add(callback);
+			return true;
+		}
+	}
+
+	// Called under the lock
+	private Deque<Runnable> queue() {
+		if (this.queue == null) {
+			this.queue = new ArrayDeque<>(4);
+		}
+		return this.queue;
+	}
+
+	private Verdict ask(Supplier<@Nullable Verdict> check) {
+		try {
+			Verdict verdict = check.get();
+			return (verdict != null) ? verdict : undecided(new NullPointerException("A check answered null"));
+		}
+		catch (RuntimeException ex) {
+			return undecided((ex instanceof CompletionException && ex.getCause() != null) ? ex.getCause() : ex);
+		}
+	}
+
+	private Verdict undecided(Throwable failure) {
+		Refusal refusal = StatusTranslator.refusal(this.call, failure);
+		if (refusal == null) {
+			logger.error("Call " + this.call.id() + " to " + this.plan.method().fullName()
+					+ " is refused with UNAVAILABLE, because a check failed", failure);
+			refusal = Refusal.unavailable("a check failed: " + failure.getClass().getName());
+		}
+		return Verdict.refuse(refusal);
+	}
+
+	private void asCaller(Runnable action) {
+		Identity current = this.identity;
+		if (current == null) {
+			current = Identity.of(this.call.authentication(), this.baseContext, this.pipeline.contextKeys());
+			this.identity = current;
+		}
+		current.run(action);
+	}
+
+	private void startHandler() {
+		this.call.tracer().decided(CallDecision.PERMIT);
+		try {
+			ServerCall.Listener<ReqT> started = this.next.startCall(this.serverCall, this.headers);
+			if (started == null) {
+				throw new IllegalStateException("The handler or an interceptor returned no listener");
+			}
+			this.handler = started;
+			this.state = State.OPEN;
+		}
+		catch (Throwable ex) {
+			this.state = State.ENDED;
+			failed(ex);
+			return;
+		}
+		if (this.readyMissed) {
+			toHandler(ServerCall.Listener::onReady);
+		}
+	}
+
+	private void refuse(SecurityStage stage, Refusal refusal) {
+		if (this.state == State.ENDED) {
+			return;
+		}
+		boolean running = this.state == State.OPEN;
+		this.state = State.ENDED;
+		StatusTranslator.Closing closing = this.pipeline.translator().refused(refusal);
+		if (!running) {
+			this.call.tracer().decided(CallDecision.refuse(stage, refusal));
+			closeRefused(closing);
+			return;
+		}
+		this.call.endedBy(refusal);
+		this.serverCall.end(closing);
+		// What the handler has open it must let go of, as after a cancellation
+		toHandler(ServerCall.Listener::onCancel);
+	}
+
+	/** Lets the host's own metrics see a refused call as one that a handler closed. */
+	private void closeRefused(StatusTranslator.Closing closing) {
+		List<ServerInterceptor> observers = this.pipeline.refusalObservers();
+		if (!observers.isEmpty()) {
+			ServerCallHandler<ReqT, RespT> handler = (observed, metadata) -> {
+				observed.close(closing.status(), closing.trailers());
+				return new ServerCall.Listener<>() {
+				};
+			};
+			for (int i = observers.size() - 1; i >= 0; i--) {
+				ServerInterceptor observer = observers.get(i);
+				ServerCallHandler<ReqT, RespT> inner = handler;
+				handler = (observed, metadata) -> observer.interceptCall(observed, metadata, inner);
+			}
+			try {
+				this.refusalListener = handler.startCall(new RefusedServerCall(), this.headers);
+			}
+			catch (RuntimeException ex) {
+				logger.warn("An interceptor that observes refused calls failed", ex);
+			}
+		}
+		this.serverCall.end(closing);
+	}
+
+	private void failed(Throwable thrown) {
+		StatusTranslator.Closing closing = this.pipeline.translator().thrown(this.call, thrown);
+		if (!this.serverCall.end(closing)) {
+			logger.warn(
+					"Call " + this.call.id() + " to " + this.plan.method().fullName() + " failed after it was closed",
+					thrown);
+		}
+	}
+
+	private void toHandler(Consumer<ServerCall.Listener<ReqT>> callback) {
+		ServerCall.Listener<ReqT> current = this.handler;
+		if (current == null) {
+			return;
+		}
+		asCaller(() -> {
+			try {
+				callback.accept(current);
+			}
+			catch (Throwable ex) {
+				failed(ex);
+			}
+		});
+	}
+
+	@Override
+	public void onMessage(ReqT message) {
+		if (!(this.blocked && queued(() -> message(message)))) {
+			message(message);
+		}
+	}
+
+	private void message(ReqT message) {
+		if (this.state == State.ENDED) {
+			return;
+		}
+		Object received = message;
+		if (received instanceof RequestParsing.Malformed malformed) {
+			refuse(SecurityStage.VALIDATION, malformed.refusal());
+			return;
+		}
+		if (++this.messages > 1 && this.plan.method().descriptor().getType().clientSendsOneMessage()) {
+			refuse(SecurityStage.ADMISSION, TOO_MANY_MESSAGES);
+			return;
+		}
+		if (this.plan.messageSteps().length == 0) {
+			toHandler((listener) -> listener.onMessage(message));
+		}
+		else {
+			asCaller(() -> checkMessage(message, 0));
+		}
+	}
+
+	private void checkMessage(@Nullable ReqT message, int from) {
+		MethodPlan.Step<MessageCheck>[] steps = this.plan.messageSteps();
+		for (int i = from; i < steps.length; i++) {
+			MethodPlan.Step<MessageCheck> step = steps[i];
+			if (message == null && step.stage() != SecurityStage.AUTHORIZATION) {
+				continue;
+			}
+			int following = i + 1;
+			if (!passes(ask(() -> step.check().check(this.call, message)), step.stage(),
+					() -> asCaller(() -> checkMessage(message, following)))) {
+				return;
+			}
+		}
+		if (this.state == State.GATED) {
+			startGatedHandler(message);
+		}
+		else if (message != null) {
+			toHandler((listener) -> listener.onMessage(message));
+		}
+	}
+
+	private void startGatedHandler(@Nullable ReqT firstMessage) {
+		synchronized (this.lock) {
+			this.awaitingDemand = firstMessage != null;
+		}
+		this.serverCall.prefetched(this::demanded);
+		startHandler();
+		if (firstMessage == null) {
+			toHandler(ServerCall.Listener::onHalfClose);
+			return;
+		}
+		synchronized (this.lock) {
+			if (this.state != State.OPEN) {
+				this.awaitingDemand = false;
+				return;
+			}
+			if (this.awaitingDemand) {
+				this.blocked = true;
+				queue().addFirst(() -> toHandler((listener) -> listener.onMessage(firstMessage)));
+				return;
+			}
+		}
+		toHandler((listener) -> listener.onMessage(firstMessage));
+	}
+
+	/** The handler asked for the message that had been requested before it started. */
+	private void demanded() {
+		synchronized (this.lock) {
+			this.awaitingDemand = false;
+			if (!this.blocked || this.draining || this.awaitedDecision != null) {
+				return;
+			}
+			this.draining = true;
+		}
+		onExecutor(this::drain);
+	}
+
+	@Override
+	public void onHalfClose() {
+		if (!(this.blocked && queued(this::halfClose))) {
+			halfClose();
+		}
+	}
+
+	private void halfClose() {
+		if (this.state == State.ENDED) {
+			return;
+		}
+		if (this.messages == 0 && this.plan.method().descriptor().getType().clientSendsOneMessage()) {
+			refuse(SecurityStage.ADMISSION, NO_MESSAGE);
+		}
+		else if (this.state == State.GATED) {
+			asCaller(() -> checkMessage(null, 0));
+		}
+		else {
+			toHandler(ServerCall.Listener::onHalfClose);
+		}
+	}
+
+	@Override
+	public void onReady() {
+		if (!(this.blocked && queued(this::ready))) {
+			ready();
+		}
+	}
+
+	private void ready() {
+		if (this.state == State.OPEN) {
+			toHandler(ServerCall.Listener::onReady);
+		}
+		else {
+			this.readyMissed = true;
+		}
+	}
+
+	@Override
+	public void onCancel() {
+		if (this.blocked) {
+			synchronized (this.lock) {
+				if (this.draining) {
+					queue().clear();
+					queue().add(this::cancelled);
+					this.awaitingDemand = false;
+					return;
+				}
+				// Nobody else works on this call: what it waits for does not matter any
+				// more
+				this.awaitedDecision = null;
+				this.awaitingDemand = false;
+				queue().clear();
+				this.blocked = false;
+			}
+		}
+		cancelled();
+	}
+
+	private void cancelled() {
+		over(ServerCall.Listener::onCancel);
+	}
+
+	@Override
+	public void onComplete() {
+		if (!(this.blocked && queued(this::completed))) {
+			completed();
+		}
+	}
+
+	private void completed() {
+		over(ServerCall.Listener::onComplete);
+	}
+
+	private void over(Consumer<ServerCall.Listener<ReqT>> callback) {
+		ServerCall.Listener<ReqT> observer = this.refusalListener;
+		if (observer != null) {
+			this.refusalListener = null;
+			try {
+				callback.accept(observer);
+			}
+			catch (RuntimeException ex) {
+				logger.warn("An interceptor that observes refused calls failed", ex);
+			}
+		}
+		if (this.state == State.OPEN) {
+			this.state = State.ENDED;
+			toHandler(callback);
+		}
+		this.state = State.ENDED;
+	}
+
+	/** What observers of refusals close goes out untranslated, and once. */
+	private final class RefusedServerCall extends SimpleForwardingServerCall<ReqT, RespT> {
+
+		RefusedServerCall() {
+			super(SecuredCallListener.this.rawCall);
+		}
+
+		@Override
+		public void request(int numMessages) {
+			// A refused call reads no message
+		}
+
+		@Override
+		public void close(Status status, Metadata trailers) {
+			SecuredCallListener.this.serverCall.end(new StatusTranslator.Closing(status, trailers));
+		}
+
+	}
+
+}

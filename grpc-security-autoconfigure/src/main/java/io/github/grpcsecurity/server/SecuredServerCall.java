@@ -1,0 +1,134 @@
+package io.github.grpcsecurity.server;
+
+import io.grpc.ForwardingServerCall.SimpleForwardingServerCall;
+import io.grpc.Metadata;
+import io.grpc.ServerCall;
+import io.grpc.Status;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The call as interceptors and handlers behind the pipeline see it: it lets the pipeline
+ * end a call while its handler is sending, and translates what the handler ends it with.
+ * <p>
+ * A {@link ServerCall} must not be used by two threads at once, so whatever writes to it
+ * does so under one lock. Once the pipeline has closed the call, the handler writes into
+ * the void.
+ */
+final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<ReqT, RespT> {
+
+	private final SecuredCall call;
+
+	private final StatusTranslator translator;
+
+	private final Object lock = new Object();
+
+	// Guarded by lock
+	private boolean closed;
+
+	// Guarded by lock
+	private boolean ended;
+
+	private @Nullable Demand demand;
+
+	SecuredServerCall(ServerCall<ReqT, RespT> delegate, SecuredCall call, StatusTranslator translator) {
+		super(delegate);
+		this.call = call;
+		this.translator = translator;
+	}
+
+	/** Says that one message has been requested on the handler's behalf already. */
+	void prefetched(Runnable firstRequest) {
+		this.demand = new Demand(firstRequest);
+	}
+
+	@Override
+	public void request(int numMessages) {
+		Demand current = this.demand;
+		int remaining = (current != null) ? current.request(numMessages) : numMessages;
+		if (remaining > 0) {
+			delegate().request(remaining);
+		}
+	}
+
+	@Override
+	public void sendHeaders(Metadata headers) {
+		synchronized (this.lock) {
+			if (!this.ended) {
+				delegate().sendHeaders(headers);
+			}
+		}
+	}
+
+	@Override
+	public void sendMessage(RespT message) {
+		synchronized (this.lock) {
+			if (!this.ended) {
+				delegate().sendMessage(message);
+			}
+		}
+	}
+
+	@Override
+	public void setCompression(String compressor) {
+		synchronized (this.lock) {
+			if (!this.ended) {
+				delegate().setCompression(compressor);
+			}
+		}
+	}
+
+	@Override
+	public void close(Status status, Metadata trailers) {
+		StatusTranslator.Closing closing = this.translator.sent(this.call, status, trailers);
+		synchronized (this.lock) {
+			if (this.ended) {
+				return;
+			}
+			this.closed = true;
+			delegate().close(closing.status(), closing.trailers());
+		}
+	}
+
+	/**
+	 * Ends the call for the pipeline.
+	 * @return {@code false} when the call had been closed before
+	 */
+	boolean end(StatusTranslator.Closing closing) {
+		synchronized (this.lock) {
+			if (this.closed || this.ended) {
+				return false;
+			}
+			this.ended = true;
+			delegate().close(closing.status(), closing.trailers());
+			return true;
+		}
+	}
+
+	/**
+	 * Sets off the message that the pipeline requested against what the handler requests.
+	 */
+	private static final class Demand {
+
+		private final Runnable firstRequest;
+
+		// Guarded by this
+		private boolean first = true;
+
+		Demand(Runnable firstRequest) {
+			this.firstRequest = firstRequest;
+		}
+
+		int request(int numMessages) {
+			synchronized (this) {
+				if (!this.first || numMessages < 1) {
+					return numMessages;
+				}
+				this.first = false;
+			}
+			this.firstRequest.run();
+			return numMessages - 1;
+		}
+
+	}
+
+}
