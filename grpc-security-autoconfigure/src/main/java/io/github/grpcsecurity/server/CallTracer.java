@@ -2,9 +2,11 @@ package io.github.grpcsecurity.server;
 
 import java.time.InstantSource;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
 
 import io.grpc.Context;
+import io.grpc.Deadline;
 import io.grpc.Metadata;
 import io.grpc.ServerStreamTracer;
 import io.grpc.Status;
@@ -26,6 +28,8 @@ final class CallTracer extends ServerStreamTracer {
 
 	private static final AtomicIntegerFieldUpdater<CallTracer> SENT = AtomicIntegerFieldUpdater
 		.newUpdater(CallTracer.class, "sent");
+
+	private static final long DEADLINE_TOLERANCE_MILLIS = 100;
 
 	private final List<CallObserver> observers;
 
@@ -73,8 +77,9 @@ final class CallTracer extends ServerStreamTracer {
 	}
 
 	@Override
-	public void streamClosed(Status status) {
+	public void streamClosed(Status transportStatus) {
 		decided(CallDecision.ABANDON);
+		Status status = seenByClient(transportStatus);
 		if (!this.call.close(status)) {
 			return;
 		}
@@ -86,6 +91,19 @@ final class CallTracer extends ServerStreamTracer {
 				logger.error("An observer of calls failed", ex);
 			}
 		}
+	}
+
+	/**
+	 * A client whose deadline passes resets the stream, which often arrives before the
+	 * server's own timer fires: what looks like a cancellation is the deadline.
+	 */
+	private Status seenByClient(Status status) {
+		Deadline deadline = this.call.deadline();
+		if (status.getCode() == Status.Code.CANCELLED && deadline != null
+				&& deadline.timeRemaining(TimeUnit.MILLISECONDS) <= DEADLINE_TOLERANCE_MILLIS) {
+			return Status.DEADLINE_EXCEEDED;
+		}
+		return status;
 	}
 
 	/** Tells the observers, unless the call has been decided before. */

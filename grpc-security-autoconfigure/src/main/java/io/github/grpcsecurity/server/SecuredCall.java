@@ -16,6 +16,7 @@ import javax.net.ssl.SSLSession;
 
 import io.grpc.Attributes;
 import io.grpc.Context;
+import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.Metadata;
 import io.grpc.SecurityLevel;
@@ -72,6 +73,8 @@ public final class SecuredCall {
 	private volatile @Nullable String authority;
 
 	private volatile @Nullable MethodPlan plan;
+
+	private volatile @Nullable Deadline deadline;
 
 	private volatile Authentication authentication = ANONYMOUS;
 
@@ -224,6 +227,14 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * When the client stops waiting.
+	 * @return the deadline; {@code null} when the client set none
+	 */
+	public @Nullable Deadline deadline() {
+		return this.deadline;
+	}
+
+	/**
 	 * Whether the client has gone away, so that further work on the call is wasted.
 	 * @return whether the call was cancelled
 	 */
@@ -349,6 +360,7 @@ public final class SecuredCall {
 		this.attributes = serverCall.getAttributes();
 		this.authority = serverCall.getAuthority();
 		this.plan = plan;
+		this.deadline = Context.current().getDeadline();
 	}
 
 	CallTracer tracer() {

@@ -37,9 +37,12 @@ public final class TestServer implements AutoCloseable {
 
 	private final ManagedChannel channel;
 
-	private TestServer(boolean network, BindableService service, Consumer<GrpcServerSecurity.Builder> security,
-			Consumer<ServerBuilder<?>> customizer) {
-		GrpcServerSecurity.Builder builder = GrpcServerSecurity.builder().executor(this.executor);
+	private final List<CallObserver> observers;
+
+	private TestServer(boolean network, BindableService service, List<CallObserver> observers,
+			Consumer<GrpcServerSecurity.Builder> security, Consumer<ServerBuilder<?>> customizer) {
+		this.observers = observers;
+		GrpcServerSecurity.Builder builder = GrpcServerSecurity.builder().executor(this.executor).observers(observers);
 		security.accept(builder);
 		this.security = builder.build();
 		String name = UUID.randomUUID().toString();
@@ -64,18 +67,20 @@ public final class TestServer implements AutoCloseable {
 	/** An in-process server: it says of itself that it is private and has integrity. */
 	public static TestServer inProcess(BindableService service, List<? extends CallStage> stages,
 			CallObserver... observers) {
-		return inProcess(service, (security) -> security.stages(stages).observers(List.of(observers)));
+		return new TestServer(false, service, List.of(observers), (security) -> security.stages(stages), (builder) -> {
+		});
 	}
 
 	public static TestServer inProcess(BindableService service, Consumer<GrpcServerSecurity.Builder> security) {
-		return new TestServer(false, service, security, (builder) -> {
+		return new TestServer(false, service, List.of(), security, (builder) -> {
 		});
 	}
 
 	/** A server on a loopback port, without TLS. */
 	public static TestServer network(BindableService service, List<? extends CallStage> stages,
 			CallObserver... observers) {
-		return network(service, (security) -> security.stages(stages).observers(List.of(observers)));
+		return new TestServer(true, service, List.of(observers), (security) -> security.stages(stages), (builder) -> {
+		});
 	}
 
 	public static TestServer network(BindableService service, Consumer<GrpcServerSecurity.Builder> security) {
@@ -85,11 +90,16 @@ public final class TestServer implements AutoCloseable {
 
 	public static TestServer network(BindableService service, Consumer<GrpcServerSecurity.Builder> security,
 			Consumer<ServerBuilder<?>> customizer) {
-		return new TestServer(true, service, security, customizer);
+		return new TestServer(true, service, List.of(), security, customizer);
 	}
 
 	public GrpcServerSecurity security() {
 		return this.security;
+	}
+
+	/** The observers that a test gave to this server. */
+	public List<CallObserver> observers() {
+		return this.observers;
 	}
 
 	public ManagedChannel channel() {

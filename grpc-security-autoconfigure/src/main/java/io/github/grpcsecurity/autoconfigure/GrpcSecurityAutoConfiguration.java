@@ -1,0 +1,60 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import io.github.grpcsecurity.server.CallObserver;
+import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
+import io.github.grpcsecurity.server.ServerBuilderConfigurer;
+import io.github.grpcsecurity.server.StatusTranslator;
+import io.grpc.HandlerRegistry;
+
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+
+/**
+ * Auto-configuration for the security pipeline of gRPC servers.
+ * <p>
+ * Features contribute beans of type {@link CallStage}, {@link CallObserver} and
+ * {@link ServerBuilderConfigurer}; an adapter for the server in use installs the result.
+ *
+ * @since 0.1.0
+ */
+@AutoConfiguration
+@ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
+@EnableConfigurationProperties(GrpcErrorsProperties.class)
+public final class GrpcSecurityAutoConfiguration {
+
+	@Bean
+	@ConditionalOnMissingBean
+	GrpcSecurityThreads grpcSecurityThreads() {
+		return new GrpcSecurityThreads();
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	StatusTranslator grpcStatusTranslator(GrpcErrorsProperties properties) {
+		return new StatusTranslator(properties.exposeDescriptions());
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	GrpcServerSecurity grpcServerSecurity(ObjectProvider<CallStage> stages, ObjectProvider<CallObserver> observers,
+			ObjectProvider<ServerBuilderConfigurer> configurers, StatusTranslator translator,
+			GrpcSecurityThreads threads, ObjectProvider<HandlerRegistry> fallbackRegistry,
+			ObjectProvider<GrpcServerSecurityCustomizer> customizers) {
+		GrpcServerSecurity.Builder builder = GrpcServerSecurity.builder()
+			.stages(stages.orderedStream().toList())
+			.observers(observers.orderedStream().toList())
+			.configurers(configurers.orderedStream().toList())
+			.statusTranslator(translator)
+			.executor(threads.executor())
+			.fallbackRegistry(fallbackRegistry.getIfUnique());
+		customizers.orderedStream().forEach((customizer) -> customizer.customize(builder));
+		return builder.build();
+	}
+
+}
