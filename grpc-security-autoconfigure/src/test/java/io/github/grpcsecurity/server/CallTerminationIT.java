@@ -47,14 +47,14 @@ class CallTerminationIT {
 		MALFORMED_MESSAGE(Code.INVALID_ARGUMENT) {
 			@Override
 			RawCall.Result call(TestServer server, CallType type) {
-				return RawCall.call(server.channel(), type.method(), methodType(type), GARBAGE);
+				return RawCall.call(server.channel(), type.method(), type.grpcType(), GARBAGE);
 			}
 		},
 
 		TOO_LARGE_MESSAGE(Code.RESOURCE_EXHAUSTED) {
 			@Override
 			RawCall.Result call(TestServer server, CallType type) {
-				return RawCall.call(server.channel(), type.method(), methodType(type), new byte[5 * 1024 * 1024]);
+				return RawCall.call(server.channel(), type.method(), type.grpcType(), new byte[5 * 1024 * 1024]);
 			}
 		},
 
@@ -62,7 +62,7 @@ class CallTerminationIT {
 			@Override
 			RawCall.Result call(TestServer server, CallType type) {
 				return RawCall
-					.start(server.channel(), type.method(), methodType(type), new Metadata(),
+					.start(server.channel(), type.method(), type.grpcType(), new Metadata(),
 							CallOptions.DEFAULT.withCompression("gzip"))
 					.sendCompressed(
 							EchoRequest.newBuilder().setText("0".repeat(64 * 1024 * 1024)).build().toByteArray())
@@ -83,7 +83,7 @@ class CallTerminationIT {
 			@Override
 			RawCall.Result call(TestServer server, CallType type) {
 				return RawCall
-					.start(server.channel(), type.method(), methodType(type), new Metadata(),
+					.start(server.channel(), type.method(), type.grpcType(), new Metadata(),
 							CallOptions.DEFAULT.withDeadlineAfter(300, TimeUnit.MILLISECONDS))
 					.send(HELLO)
 					.await();
@@ -93,7 +93,7 @@ class CallTerminationIT {
 		CLIENT_CANCELS(Code.CANCELLED) {
 			@Override
 			RawCall.Result call(TestServer server, CallType type) {
-				RawCall call = RawCall.start(server.channel(), type.method(), methodType(type), new Metadata())
+				RawCall call = RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata())
 					.send(HELLO);
 				await().until(() -> !server.security().plans().isEmpty() && started(server));
 				return call.cancel().await();
@@ -115,16 +115,7 @@ class CallTerminationIT {
 		}
 
 		RawCall.Result call(TestServer server, CallType type) {
-			return RawCall.call(server.channel(), type.method(), methodType(type), HELLO);
-		}
-
-		static MethodType methodType(CallType type) {
-			return switch (type) {
-				case UNARY -> MethodType.UNARY;
-				case SERVER_STREAM -> MethodType.SERVER_STREAMING;
-				case CLIENT_STREAM -> MethodType.CLIENT_STREAMING;
-				case BIDI -> MethodType.BIDI_STREAMING;
-			};
+			return RawCall.call(server.channel(), type.method(), type.grpcType(), HELLO);
 		}
 
 	}

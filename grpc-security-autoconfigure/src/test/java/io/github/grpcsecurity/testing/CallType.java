@@ -9,6 +9,7 @@ import java.util.concurrent.TimeUnit;
 import io.grpc.Channel;
 import io.grpc.ClientInterceptors;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Status;
 import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
@@ -19,25 +20,25 @@ import io.grpc.stub.StreamObserver;
  */
 public enum CallType {
 
-	UNARY("testing.Echo/Unary") {
+	UNARY("testing.Echo/Unary", MethodType.UNARY) {
 		@Override
 		void call(EchoGrpc.EchoStub stub, List<EchoRequest> requests, StreamObserver<EchoReply> replies) {
 			stub.unary(requests.get(0), replies);
 		}
 	},
-	SERVER_STREAM("testing.Echo/ServerStream") {
+	SERVER_STREAM("testing.Echo/ServerStream", MethodType.SERVER_STREAMING) {
 		@Override
 		void call(EchoGrpc.EchoStub stub, List<EchoRequest> requests, StreamObserver<EchoReply> replies) {
 			stub.serverStream(requests.get(0), replies);
 		}
 	},
-	CLIENT_STREAM("testing.Echo/ClientStream") {
+	CLIENT_STREAM("testing.Echo/ClientStream", MethodType.CLIENT_STREAMING) {
 		@Override
 		void call(EchoGrpc.EchoStub stub, List<EchoRequest> requests, StreamObserver<EchoReply> replies) {
 			send(stub.clientStream(replies), requests.iterator());
 		}
 	},
-	BIDI("testing.Echo/Bidi") {
+	BIDI("testing.Echo/Bidi", MethodType.BIDI_STREAMING) {
 		@Override
 		void call(EchoGrpc.EchoStub stub, List<EchoRequest> requests, StreamObserver<EchoReply> replies) {
 			send(stub.bidi(replies), requests.iterator());
@@ -46,8 +47,16 @@ public enum CallType {
 
 	private final String method;
 
-	CallType(String method) {
+	private final MethodType grpcType;
+
+	CallType(String method, MethodType grpcType) {
 		this.method = method;
+		this.grpcType = grpcType;
+	}
+
+	/** What gRPC calls this type. */
+	public MethodType grpcType() {
+		return this.grpcType;
 	}
 
 	/** Full name of the method that has this type. */
