@@ -25,9 +25,7 @@ class ArchitectureTests {
 		noClasses().that()
 			.resideInAPackage(ROOT + ".server..")
 			.should()
-			.dependOnClassesThat(resideInAPackage(ROOT + "..")
-				.and(not(
-						resideInAPackage(ROOT + ".server.."))))
+			.dependOnClassesThat(resideInAPackage(ROOT + "..").and(not(resideInAPackage(ROOT + ".server.."))))
 			.check(CLASSES);
 	}
 
@@ -36,11 +34,8 @@ class ArchitectureTests {
 		slices().matching(ROOT + ".(*)..")
 			.should()
 			.notDependOnEachOther()
-			.ignoreDependency(alwaysTrue(),
-					resideInAPackage(ROOT + ".server.."))
-			.ignoreDependency(
-					resideInAPackage(ROOT + ".autoconfigure.."),
-					alwaysTrue())
+			.ignoreDependency(alwaysTrue(), resideInAPackage(ROOT + ".server.."))
+			.ignoreDependency(resideInAPackage(ROOT + ".autoconfigure.."), alwaysTrue())
 			.check(CLASSES);
 	}
 

@@ -98,6 +98,9 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	// Guarded by lock
 	private boolean awaitingDemand;
 
+	// Guarded by lock: the client has gone away, which is all that is left to be told
+	private boolean cancelQueued;
+
 	// Guarded by lock
 	private @Nullable Deque<Runnable> queue;
 
@@ -232,6 +235,10 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		while (true) {
 			Runnable callback;
 			synchronized (this.lock) {
+				if (this.cancelQueued) {
+					this.awaitedDecision = null;
+					this.awaitingDemand = false;
+				}
 				if (this.awaitedDecision != null || this.awaitingDemand) {
 					this.draining = false;
 					return;
@@ -510,7 +517,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 				if (this.draining) {
 					queue().clear();
 					queue().add(this::cancelled);
-					this.awaitingDemand = false;
+					this.cancelQueued = true;
 					return;
 				}
 				// Nobody else works on this call: what it waits for does not matter any

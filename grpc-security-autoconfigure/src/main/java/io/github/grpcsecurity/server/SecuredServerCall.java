@@ -79,6 +79,9 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 
 	@Override
 	public void close(Status status, Metadata trailers) {
+		if (ended()) {
+			return;
+		}
 		StatusTranslator.Closing closing = this.translator.sent(this.call, status, trailers);
 		synchronized (this.lock) {
 			if (this.ended) {
@@ -86,6 +89,25 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 			}
 			this.closed = true;
 			delegate().close(closing.status(), closing.trailers());
+		}
+	}
+
+	/**
+	 * A handler whose call the pipeline has ended is to stop as if the client had left.
+	 */
+	@Override
+	public boolean isCancelled() {
+		return ended() || delegate().isCancelled();
+	}
+
+	@Override
+	public boolean isReady() {
+		return !ended() && delegate().isReady();
+	}
+
+	private boolean ended() {
+		synchronized (this.lock) {
+			return this.ended;
 		}
 	}
 

@@ -185,6 +185,36 @@ class MessageCheckIT {
 	}
 
 	@Test
+	void callWhenPipelineEndsItThenHandlerThatPushesSeesItAsCancelled() {
+		CompletableFuture<ServerCallStreamObserver<EchoReply>> started = new CompletableFuture<>();
+		EchoGrpc.EchoImplBase pushing = new EchoGrpc.EchoImplBase() {
+			@Override
+			public StreamObserver<EchoRequest> bidi(StreamObserver<EchoReply> replies) {
+				ServerCallStreamObserver<EchoReply> call = (ServerCallStreamObserver<EchoReply>) replies;
+				call.setOnCancelHandler(() -> {
+				});
+				started.complete(call);
+				return MessageCheckIT.this.service.bidi(replies);
+			}
+		};
+		try (TestServer server = TestServer.network(pushing,
+				List.of(TestStage.messages(SecurityStage.VALIDATION, (call, message) -> check(message))))) {
+			RawCall call = RawCall.start(server.channel(), "testing.Echo/Bidi", MethodType.BIDI_STREAMING,
+					new Metadata());
+			ServerCallStreamObserver<EchoReply> handler = started.orTimeout(10, TimeUnit.SECONDS).join();
+			assertThat(handler.isCancelled()).isFalse();
+
+			call.send(EchoRequest.newBuilder().setText("bad").build().toByteArray());
+
+			assertThat(call.await().status().getCode()).isEqualTo(Code.PERMISSION_DENIED);
+			assertThat(handler.isCancelled()).isTrue();
+			assertThat(handler.isReady()).isFalse();
+			handler.onNext(EchoReply.getDefaultInstance());
+			handler.onCompleted();
+		}
+	}
+
+	@Test
 	void callWhenValidationLooksAtMessagesThenHandlerOfAStreamStartsBeforeThem() {
 		try (TestServer server = TestServer.network(this.service,
 				List.of(TestStage.messages(SecurityStage.VALIDATION, (call, message) -> check(message))))) {

@@ -96,7 +96,8 @@ class AccountsService extends AccountsGrpc.AccountsImplBase {
 
 			@Override
 			public void onError(Throwable ex) {
-				// What was imported stays: the client learns from the status where it stopped
+				// What was imported stays: the client learns from the status where it
+				// stopped
 			}
 
 			@Override

@@ -8,7 +8,9 @@ import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.boot.context.properties.ConfigurationPropertiesScan;
 import org.springframework.context.ConfigurableApplicationContext;
 
-/** Starts the bank, with a Redis of its own for the limits if this machine can run one. */
+/**
+ * Starts the bank, with a Redis of its own for the limits if this machine can run one.
+ */
 @SpringBootApplication
 @ConfigurationPropertiesScan
 public class BankApplication {
@@ -23,8 +25,7 @@ public class BankApplication {
 		Map<String, Object> defaults = new HashMap<>();
 		redis.contributeTo(defaults);
 		application.setDefaultProperties(defaults);
-		application.addInitializers(
-				(context) -> context.getBeanFactory().registerSingleton("sampleRedis", redis));
+		application.addInitializers((context) -> context.getBeanFactory().registerSingleton("sampleRedis", redis));
 		try {
 			return application.run(args);
 		}

@@ -17,7 +17,7 @@ import org.springframework.context.event.ContextClosedEvent;
  * A real Redis that comes with the sample, so that nothing has to be installed. Where its
  * executable does not run, limits are kept in memory.
  */
-final class SampleRedis implements ApplicationListener<ContextClosedEvent>, AutoCloseable {
+public final class SampleRedis implements ApplicationListener<ContextClosedEvent>, AutoCloseable {
 
 	private static final Log logger = LogFactory.getLog(SampleRedis.class);
 
@@ -58,7 +58,8 @@ final class SampleRedis implements ApplicationListener<ContextClosedEvent>, Auto
 		return this.server != null;
 	}
 
-	String describe() {
+	/** Where the limits of this run are kept, in words. */
+	public String describe() {
 		return running() ? "an embedded Redis on 127.0.0.1:" + this.port : "memory (no Redis runs here)";
 	}
 

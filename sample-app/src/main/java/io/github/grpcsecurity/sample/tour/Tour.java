@@ -19,7 +19,7 @@ import io.grpc.health.v1.HealthCheckRequest;
 /**
  * Calls the bank as good, careless and hostile clients would.
  */
-final class Tour {
+public final class Tour {
 
 	private static final String ACCOUNTS = "bank.Accounts/";
 
@@ -47,9 +47,10 @@ final class Tour {
 	}
 
 	/** A call of the tour and how it went. */
-	record Row(String call, String credentials, String expected, String got) {
+	public record Row(String call, String credentials, String expected, String got) {
 
-		boolean asExpected() {
+		/** Whether the call got what it should get. */
+		public boolean asExpected() {
 			return this.expected.equals(this.got);
 		}
 
@@ -74,29 +75,22 @@ final class Tour {
 		balance(client, "good token", Code.OK, bearer(reader()));
 		balance(client, "good token, scheme in lower case", Code.OK, List.of("bearer " + reader()));
 		balance(client, "none", Code.UNAUTHENTICATED, NOTHING);
-		balance(client, "expired token", Code.UNAUTHENTICATED,
-				bearer(this.tokens.token("alice", NOTHING,
-						(claims) -> claims.expirationTime(Date.from(Instant.now().minusSeconds(3600))),
-						"accounts.read")));
+		balance(client, "expired token", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+				(claims) -> claims.expirationTime(Date.from(Instant.now().minusSeconds(3600))), "accounts.read")));
 		balance(client, "token without expiry", Code.UNAUTHENTICATED,
 				bearer(this.tokens.token("alice", NOTHING, (claims) -> claims.expirationTime(null), "accounts.read")));
-		balance(client, "token not valid yet", Code.UNAUTHENTICATED,
-				bearer(this.tokens.token("alice", NOTHING,
-						(claims) -> claims.notBeforeTime(Date.from(Instant.now().plusSeconds(3600))),
-						"accounts.read")));
-		balance(client, "wrong audience", Code.UNAUTHENTICATED,
-				bearer(this.tokens.token("alice", NOTHING, (claims) -> claims.audience("another-api"),
-						"accounts.read")));
-		balance(client, "wrong issuer", Code.UNAUTHENTICATED,
-				bearer(this.tokens.token("alice", NOTHING, (claims) -> claims.issuer("https://evil.example"),
-						"accounts.read")));
+		balance(client, "token not valid yet", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+				(claims) -> claims.notBeforeTime(Date.from(Instant.now().plusSeconds(3600))), "accounts.read")));
+		balance(client, "wrong audience", Code.UNAUTHENTICATED, bearer(
+				this.tokens.token("alice", NOTHING, (claims) -> claims.audience("another-api"), "accounts.read")));
+		balance(client, "wrong issuer", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+				(claims) -> claims.issuer("https://evil.example"), "accounts.read")));
 		balance(client, "alg: none", Code.UNAUTHENTICATED,
 				bearer(this.tokens.unsigned("alice", NOTHING, "accounts.read")));
 		balance(client, "HS256 with the public key", Code.UNAUTHENTICATED,
 				bearer(this.tokens.signedWithPublicKey("alice", NOTHING, "accounts.read")));
 		balance(client, "tampered token", Code.UNAUTHENTICATED, bearer(tampered(reader())));
-		balance(client, "two good tokens", Code.UNAUTHENTICATED,
-				List.of("Bearer " + reader(), "Bearer " + reader()));
+		balance(client, "two good tokens", Code.UNAUTHENTICATED, List.of("Bearer " + reader(), "Bearer " + reader()));
 		balance(client, "Basic", Code.UNAUTHENTICATED, List.of("Basic YWxpY2U6c2VjcmV0"));
 	}
 
@@ -113,8 +107,7 @@ final class Tour {
 				() -> client.call(ACCOUNTS + "Transfer", bearer(customer("alice")), transfer(200_000)));
 		add("Transfer of 2000", "teller", Code.OK,
 				() -> client.call(ACCOUNTS + "Transfer", bearer(teller()), transfer(200_000)));
-		add("Unknown method", "none", Code.UNAUTHENTICATED,
-				() -> client.call(ACCOUNTS + "Secret", NOTHING, ALICE));
+		add("Unknown method", "none", Code.UNAUTHENTICATED, () -> client.call(ACCOUNTS + "Secret", NOTHING, ALICE));
 		add("Unknown method", "good token", Code.UNIMPLEMENTED,
 				() -> client.call(ACCOUNTS + "Secret", bearer(reader()), ALICE));
 		add("Reflection", "none", Code.UNAUTHENTICATED,
@@ -132,18 +125,16 @@ final class Tour {
 		add("ImportTransactions of 3", "teller", Code.OK, () -> client.call(ACCOUNTS + "ImportTransactions",
 				bearer(teller()), transaction(100), transaction(200), transaction(300)));
 		add("ImportTransactions, 3rd too large", "teller", Code.PERMISSION_DENIED,
-				() -> client.call(ACCOUNTS + "ImportTransactions", bearer(teller()), transaction(100),
-						transaction(100), transaction(100_000_000)));
+				() -> client.call(ACCOUNTS + "ImportTransactions", bearer(teller()), transaction(100), transaction(100),
+						transaction(100_000_000)));
 		add("ImportTransactions", "customer", Code.PERMISSION_DENIED,
 				() -> client.call(ACCOUNTS + "ImportTransactions", bearer(customer("alice")), transaction(100)));
 		ReconcileRequest reconcile = ReconcileRequest.newBuilder().setAccount("alice").build();
-		add("Reconcile", "auditor", "OK, 2 messages",
-				() -> counted(client.call(ACCOUNTS + "Reconcile",
-						bearer(this.tokens.token("audrey", List.of("AUDITOR"))), reconcile, reconcile)));
+		add("Reconcile", "auditor", "OK, 2 messages", () -> counted(client.call(ACCOUNTS + "Reconcile",
+				bearer(this.tokens.token("audrey", List.of("AUDITOR"))), reconcile, reconcile)));
 		add("Reconcile", "teller", Code.PERMISSION_DENIED,
 				() -> client.call(ACCOUNTS + "Reconcile", bearer(teller()), reconcile));
-		add("Reconcile", "none", Code.UNAUTHENTICATED,
-				() -> client.call(ACCOUNTS + "Reconcile", NOTHING, reconcile));
+		add("Reconcile", "none", Code.UNAUTHENTICATED, () -> client.call(ACCOUNTS + "Reconcile", NOTHING, reconcile));
 	}
 
 	private void limits(TourClient client) {
@@ -154,15 +145,13 @@ final class Tour {
 		}
 		add("Transfer 6 in a minute", "customer", "RESOURCE_EXHAUSTED, retry-after",
 				() -> overLimit(client.call(ACCOUNTS + "Transfer", carol, transfer(1))));
-		add("Transfer in the same minute", "another customer", Code.OK,
-				() -> client.call(ACCOUNTS + "Transfer", bearer(customer("dave-" + Instant.now().toEpochMilli())),
-						transfer(1)));
+		add("Transfer in the same minute", "another customer", Code.OK, () -> client.call(ACCOUNTS + "Transfer",
+				bearer(customer("dave-" + Instant.now().toEpochMilli())), transfer(1)));
 	}
 
 	private void malformed(TourClient client) {
-		add("GetBalance, malformed message", "good token", Code.INVALID_ARGUMENT,
-				() -> client.callWithBytes(ACCOUNTS + "GetBalance", bearer(reader()),
-						List.of(new byte[] { (byte) 0xff, 1, 2 })));
+		add("GetBalance, malformed message", "good token", Code.INVALID_ARGUMENT, () -> client
+			.callWithBytes(ACCOUNTS + "GetBalance", bearer(reader()), List.of(new byte[] { (byte) 0xff, 1, 2 })));
 		add("GetBalance, no message", "good token", Code.INVALID_ARGUMENT,
 				() -> client.callWithBytes(ACCOUNTS + "GetBalance", bearer(reader()), List.of()));
 		add("GetBalance, message of 5 MB", "good token", Code.RESOURCE_EXHAUSTED,
