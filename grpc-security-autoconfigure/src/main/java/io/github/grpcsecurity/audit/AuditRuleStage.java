@@ -1,10 +1,9 @@
 package io.github.grpcsecurity.audit;
 
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
+import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPattern;
@@ -32,12 +31,6 @@ public final class AuditRuleStage implements CallStage {
 
 	private final List<CompiledRule> rules;
 
-	// Guarded by this
-	private final Set<CompiledPattern> unmatched = new LinkedHashSet<>();
-
-	// Guarded by this
-	private boolean hasMethods;
-
 	/**
 	 * Creates a stage.
 	 * @param rules the rules, the first to be asked first
@@ -49,7 +42,6 @@ public final class AuditRuleStage implements CallStage {
 			compiled.add(compile(rules.get(i), i));
 		}
 		this.rules = List.copyOf(compiled);
-		this.rules.forEach((rule) -> this.unmatched.addAll(rule.patterns()));
 	}
 
 	private static CompiledRule compile(AuditRule rule, int index) {
@@ -77,6 +69,18 @@ public final class AuditRuleStage implements CallStage {
 	}
 
 	@Override
+	public void validate(Collection<SecuredMethod> methods) {
+		for (CompiledRule rule : this.rules) {
+			for (CompiledPattern pattern : rule.patterns()) {
+				if (methods.stream().noneMatch(pattern.pattern()::matches)) {
+					throw new InvalidConfigurationPropertyValueException(pattern.property(), pattern.pattern(),
+							"No method of this server matches. Correct the pattern or remove it.");
+				}
+			}
+		}
+	}
+
+	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 		AuditRule found = AuditRule.DEFAULT;
 		for (CompiledRule rule : this.rules) {
@@ -86,20 +90,6 @@ public final class AuditRuleStage implements CallStage {
 			}
 		}
 		plan.detail(DETAIL, new Level(found));
-		requireMatches(method);
-	}
-
-	/** The stand-in for unknown methods comes last: by then each pattern has met all. */
-	private synchronized void requireMatches(SecuredMethod method) {
-		this.unmatched.removeIf((pattern) -> pattern.pattern().matches(method));
-		if (!method.unknown()) {
-			this.hasMethods = true;
-		}
-		else if (this.hasMethods && !this.unmatched.isEmpty()) {
-			CompiledPattern pattern = this.unmatched.iterator().next();
-			throw new InvalidConfigurationPropertyValueException(pattern.property(), pattern.pattern(),
-					"No method of this server matches. Correct the pattern or remove it.");
-		}
 	}
 
 	/** What is recorded about a call, which may have ended before it had a plan. */

@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.audit;
 
 import java.time.Instant;
+import java.util.Map;
 
 import javax.net.ssl.SSLSession;
 
@@ -16,6 +17,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class CallRecords {
 
+	/** What authentication says itself about the kind of credentials, if it does. */
+	private static final String KIND = "auth.kind";
+
 	private CallRecords() {
 	}
 
@@ -26,9 +30,10 @@ final class CallRecords {
 		if (refusal != null) {
 			record.with("rpc.grpc.status", refusal.code().name());
 		}
-		describe(call, record);
+		Map<String, String> notes = call.notes();
+		describe(call, notes.get(KIND), record);
 		describe(decision, refusal, record);
-		return record.denied(refusal != null).notes(call.notes()).build();
+		return record.denied(refusal != null).notes(notes).build();
 	}
 
 	static GrpcAuditRecord completion(SecuredCall call, Status status, boolean denied, Instant now) {
@@ -36,7 +41,8 @@ final class CallRecords {
 		GrpcAuditRecord.Builder record = GrpcAuditRecord.builder(GrpcAuditRecord.Kind.COMPLETION, call.id(), now,
 				(endedBy != null) ? type(endedBy) : "grpc_call_end");
 		record.with("rpc.grpc.status", status.getCode().name());
-		describe(call, record);
+		Map<String, String> notes = call.notes();
+		describe(call, notes.get(KIND), record);
 		CallDecision decision = call.decision();
 		if (decision != null) {
 			describe(decision, (endedBy != null) ? endedBy : decision.refusal(), record);
@@ -44,7 +50,7 @@ final class CallRecords {
 		record.with("duration.ns", call.elapsed().toNanos())
 			.with("messages.received", call.messagesReceived())
 			.with("messages.sent", call.messagesSent());
-		return record.denied(denied).notes(call.notes()).build();
+		return record.denied(denied).notes(notes).build();
 	}
 
 	private static String type(CallDecision decision) {
@@ -67,7 +73,7 @@ final class CallRecords {
 		};
 	}
 
-	private static void describe(SecuredCall call, GrpcAuditRecord.Builder record) {
+	private static void describe(SecuredCall call, @Nullable String kind, GrpcAuditRecord.Builder record) {
 		record.with("rpc.system", "grpc");
 		MethodPlan plan = call.plan();
 		if (plan != null && !plan.method().unknown()) {
@@ -83,8 +89,8 @@ final class CallRecords {
 		}
 		Caller caller = Caller.of(call.authentication());
 		record.with(GrpcAuditRecord.PRINCIPAL, caller.name())
-			.with("principal.kind", caller.kind())
-			.with("principal.issuer", caller.issuer())
+			.with(KIND, (kind != null) ? kind : caller.kind())
+			.with("auth.issuer", caller.issuer())
 			.with("peer.address", call.remoteAddress())
 			.with("transport.security", call.securityLevel());
 		SSLSession session = call.sslSession();

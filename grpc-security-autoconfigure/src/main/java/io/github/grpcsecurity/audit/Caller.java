@@ -39,9 +39,16 @@ record Caller(@Nullable String name, String kind, @Nullable String issuer) {
 		if (authentication instanceof AnonymousAuthenticationToken) {
 			return new Caller(authentication.getName(), "anonymous", null);
 		}
-		String kind = (authentication.getCredentials() instanceof X509Certificate) ? "certificate"
-				: KINDS.get(authentication.getClass());
-		return new Caller(name(authentication), kind, OAUTH2 ? OAuth2.issuer(authentication.getPrincipal()) : null);
+		String kind = KINDS.get(authentication.getClass());
+		try {
+			return new Caller(name(authentication),
+					(authentication.getCredentials() instanceof X509Certificate) ? "certificate" : kind,
+					OAUTH2 ? OAuth2.issuer(authentication.getPrincipal()) : null);
+		}
+		catch (RuntimeException ex) {
+			// A caller that cannot be described must not go unrecorded
+			return new Caller(null, kind, null);
+		}
 	}
 
 	private static @Nullable String name(Authentication authentication) {

@@ -28,7 +28,7 @@ public final class GrpcAuditRecord {
 
 	static final int MAX_LENGTH = 32 * 1024;
 
-	static final String PRINCIPAL = "principal.name";
+	static final String PRINCIPAL = "auth.principal";
 
 	private static final String TRUNCATED = "truncated";
 
@@ -148,7 +148,7 @@ public final class GrpcAuditRecord {
 				limiter.add(name.toString(), value);
 			}
 		}
-		this.notes.forEach((name, value) -> limiter.add(limiter.taken(name) ? "note." + name : name, value));
+		this.notes.forEach(limiter::addNote);
 		return limiter.fields();
 	}
 
@@ -223,8 +223,12 @@ public final class GrpcAuditRecord {
 
 		private boolean truncated;
 
-		boolean taken(String name) {
-			return this.fields.containsKey(limited(name)) || name.equals(TRUNCATED);
+		/** A note never takes the place of a field. */
+		void addNote(String name, String value) {
+			Object field = this.fields.get(limited(name));
+			if (!value.equals(field)) {
+				add((field != null || name.equals(TRUNCATED)) ? "note." + name : name, value);
+			}
 		}
 
 		void add(String name, Object value) {

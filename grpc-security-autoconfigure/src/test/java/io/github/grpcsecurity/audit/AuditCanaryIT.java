@@ -80,8 +80,8 @@ class AuditCanaryIT {
 
 		assertThat(this.secrets).hasSizeGreaterThan(200);
 		String everything = String.join("\n", this.written) + output;
-		assertThat(everything).contains("\"principal.name\":\"alice\"", "\"principal.issuer\":\"https://idp.example\"",
-				"\"rpc.grpc.status\":\"NOT_FOUND\"", "principal.kind=jwt");
+		assertThat(everything).contains("\"auth.principal\":\"alice\"", "\"auth.issuer\":\"https://idp.example\"",
+				"\"rpc.grpc.status\":\"NOT_FOUND\"", "auth.kind=jwt");
 		assertThat(output.getOut().lines().filter((line) -> line.contains("grpc.security.audit"))).hasSize(42);
 		assertThat(this.secrets).noneMatch(everything::contains);
 	}

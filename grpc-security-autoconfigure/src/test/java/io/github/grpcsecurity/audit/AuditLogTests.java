@@ -69,8 +69,8 @@ class AuditLogTests {
 			.containsEntry("rpc.service", "testing.Echo")
 			.containsEntry("rpc.method", type.method().substring("testing.Echo/".length()))
 			.containsKey("rpc.type")
-			.containsEntry("principal.name", "anonymous")
-			.containsEntry("principal.kind", "anonymous")
+			.containsEntry("auth.principal", "anonymous")
+			.containsEntry("auth.kind", "anonymous")
 			.containsEntry("transport.security", "none")
 			.containsEntry("decision.outcome", "permit")
 			.doesNotContainKeys("rpc.grpc.status", "decision.stage", "decision.reason", "tls.protocol", "duration.ns");
@@ -98,6 +98,7 @@ class AuditLogTests {
 				.containsEntry("decision.stage", "peer_limits")
 				.containsEntry("decision.reason", "over limit per-peer")
 				.containsEntry("decision.limit", "per-peer")
+				.containsEntry("auth.kind", "api-key")
 				.containsEntry("limit.note", "noted");
 		});
 		assertThat(this.sink.records).extracting(GrpcAuditRecord::type)
@@ -324,6 +325,7 @@ class AuditLogTests {
 			plan.check("refuses on demand", (call) -> {
 				if (call.headers().containsKey(REFUSE)) {
 					call.note("limit.note", "noted");
+					call.note("auth.kind", "api-key");
 					return Verdict.refuse(Refusal.overLimit("per-peer", Duration.ofSeconds(1)));
 				}
 				return Verdict.proceed();

@@ -1,14 +1,17 @@
 package io.github.grpcsecurity.audit;
 
+import java.security.cert.X509Certificate;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 
+import io.netty.pkitesting.CertificateBuilder;
 import org.junit.jupiter.api.Test;
 
 import org.springframework.security.authentication.AnonymousAuthenticationToken;
 import org.springframework.security.authentication.TestingAuthenticationToken;
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
+import org.springframework.security.core.Authentication;
 import org.springframework.security.core.authority.AuthorityUtils;
 import org.springframework.security.core.userdetails.User;
 import org.springframework.security.oauth2.core.DefaultOAuth2AuthenticatedPrincipal;
@@ -17,6 +20,7 @@ import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthentication;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationToken;
+import org.springframework.security.web.authentication.preauth.PreAuthenticatedAuthenticationToken;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -76,6 +80,29 @@ class CallerTests {
 		assertThat(Caller.of(new UsernamePasswordAuthenticationToken(
 				User.withUsername("carol").password(SECRET).authorities("A").build(), SECRET)))
 			.isEqualTo(new Caller("carol", "username-password", null));
+	}
+
+	@Test
+	void ofWhenCredentialsAreACertificateThenSaysSo() throws Exception {
+		X509Certificate certificate = new CertificateBuilder().subject("CN=client")
+			.setIsCertificateAuthority(true)
+			.buildSelfSigned()
+			.getCertificate();
+
+		assertThat(Caller.of(new PreAuthenticatedAuthenticationToken("CN=client", certificate)))
+			.isEqualTo(new Caller("CN=client", "certificate", null));
+	}
+
+	@Test
+	void ofWhenAuthenticationThrowsThenKindAlone() {
+		Authentication broken = new TestingAuthenticationToken("alice", "x") {
+			@Override
+			public String getName() {
+				throw new IllegalStateException();
+			}
+		};
+
+		assertThat(Caller.of(broken)).extracting(Caller::name, Caller::issuer).containsOnlyNulls();
 	}
 
 }

@@ -99,14 +99,21 @@ class GrpcAuditRecordTests {
 
 	@Test
 	void fieldsWhenNoteHasTheNameOfAFieldThenFieldStays() {
-		GrpcAuditRecord record = record().with("principal.name", "alice")
-			.notes(Map.of("principal.name", "mallory", "truncated", "no"))
+		GrpcAuditRecord record = record().with("auth.principal", "alice")
+			.notes(Map.of("auth.principal", "mallory", "truncated", "no"))
 			.build();
 
 		assertThat(record.principal()).isEqualTo("alice");
-		assertThat(record.fields()).containsEntry("note.principal.name", "mallory")
+		assertThat(record.fields()).containsEntry("note.auth.principal", "mallory")
 			.containsEntry("note.truncated", "no");
 		assertThat(parse(record.toJson())).isEqualTo(record.fields());
+	}
+
+	@Test
+	void fieldsWhenNoteSaysWhatAFieldSaysThenOnce() {
+		GrpcAuditRecord record = record().with("auth.kind", "jwt").notes(Map.of("auth.kind", "jwt")).build();
+
+		assertThat(record.fields()).containsEntry("auth.kind", "jwt").hasSize(5);
 	}
 
 	@Test
