@@ -22,7 +22,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * Spring Boot.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.audit")
+@ConfigurationProperties(prefix = "grpc.security.audit", ignoreUnknownFields = false)
 public record GrpcAuditProperties(@DefaultValue("true") boolean enabled, @Nullable List<Rule> rules,
 		@DefaultValue("10000") int queueCapacity, @DefaultValue Log log,
 		@DefaultValue("true") boolean applicationEvents) {

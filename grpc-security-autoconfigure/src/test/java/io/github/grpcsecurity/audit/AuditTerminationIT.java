@@ -8,7 +8,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -17,6 +19,10 @@ import java.util.stream.Stream;
 
 import io.github.grpcsecurity.audit.GrpcAuditRecord.Kind;
 import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.SecurityStage;
+import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.TestServer;
 import io.grpc.Metadata;
@@ -27,6 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -88,6 +95,59 @@ class AuditTerminationIT {
 			assertThat(completion.type()).isEqualTo("input_validation_fail");
 			assertThat(completion.denied()).isTrue();
 		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenCancelledBeforeADecisionThenAbandonedAndCompleted(CallType type) throws Exception {
+		AuditLog log = new AuditLog(this.rules, List.of(this.sink), 1000, Duration.ofSeconds(10),
+				InstantSource.system());
+		log.start();
+		CountDownLatch asked = new CountDownLatch(1);
+		CallStage undecided = new CallStage() {
+			@Override
+			public SecurityStage stage() {
+				return SecurityStage.PEER_LIMITS;
+			}
+
+			@Override
+			public void plan(SecuredMethod method, MethodPlan.Builder plan) {
+				plan.check("never answers", (call) -> {
+					asked.countDown();
+					return Verdict.pending(new CompletableFuture<>());
+				});
+			}
+		};
+		try (TestServer server = TestServer.network(this.service, List.of(this.rules, undecided), log)) {
+			Ending.Running running = Ending.OK.start(server.channel(), type);
+			asked.await();
+			running.call().cancel("test", null);
+			await().until(() -> this.sink.of(Kind.COMPLETION).size() == 1);
+		}
+		log.close();
+
+		assertThat(this.sink.records).hasSize(2)
+			.allSatisfy((record) -> assertThat(record.fields()).containsEntry("decision.outcome", "abandon"));
+		assertThat(this.sink.of(Kind.DECISION).get(0).type()).isEqualTo("grpc_call_abandon");
+		assertThat(this.sink.of(Kind.COMPLETION).get(0).fields()).containsEntry("rpc.grpc.status", "CANCELLED");
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenConnectionAndServerGoAwayThenCompletedBeforeTheLogCloses(CallType type) throws Exception {
+		AuditLog log = new AuditLog(this.rules, List.of(this.sink), 1000, Duration.ofSeconds(10),
+				InstantSource.system());
+		log.start();
+		try (TestServer server = TestServer.network(this.service, stages(), log)) {
+			for (int i = 0; i < 5; i++) {
+				Ending.CLIENT_CANCELS.start(server.channel(), type);
+			}
+			await().until(() -> this.service.entered.get() == 5);
+		}
+		log.close();
+
+		assertThat(this.sink.of(Kind.DECISION)).hasSize(5);
+		assertThat(this.sink.of(Kind.COMPLETION)).hasSize(5);
 	}
 
 	@Test

@@ -27,6 +27,7 @@ import org.springframework.boot.actuate.audit.AuditEventRepository;
 import org.springframework.boot.actuate.audit.InMemoryAuditEventRepository;
 import org.springframework.boot.actuate.autoconfigure.audit.AuditAutoConfiguration;
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.context.properties.bind.UnboundConfigurationPropertiesException;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.diagnostics.FailureAnalyzer;
@@ -212,6 +213,18 @@ class GrpcAuditAutoConfigurationTests {
 				assertThat(analysis.getDescription()).contains("grpc.security.audit.rules[0].level", "\"request\"");
 				assertThat(analysis.getAction()).contains("METADATA", "NONE");
 			});
+	}
+
+	@Test
+	void startWhenPropertyIsUnknownThenFailsAndNamesIt() {
+		this.runner.withPropertyValues("grpc.security.audit.mode=strict").run((context) -> {
+			assertThat(context).hasFailed();
+			assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(UnboundConfigurationPropertiesException.class,
+						(ex) -> assertThat(ex.getUnboundProperties())
+							.extracting((property) -> property.getName().toString())
+							.containsExactly("grpc.security.audit.mode"));
+		});
 	}
 
 	private static FailureAnalysis analyze(AssertableApplicationContext context) throws Exception {
