@@ -33,7 +33,8 @@ public interface CallStage {
 	 * Called when all methods have been planned and before any call runs by these plans:
 	 * the place to find settings that apply to no method. Throwing has the same effect as
 	 * in {@link #plan}.
-	 * @param methods all methods of the server, without the stand-in for unknown ones
+	 * @param methods all methods of the server, at least one, without the stand-in for
+	 * unknown ones
 	 */
 	default void planned(Collection<SecuredMethod> methods) {
 	}

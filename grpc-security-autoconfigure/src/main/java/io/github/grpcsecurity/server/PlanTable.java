@@ -2,6 +2,7 @@ package io.github.grpcsecurity.server;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -34,6 +35,10 @@ final class PlanTable {
 		}
 		this.plans = compiled;
 		this.unknown = compile(new SecuredMethod(FallbackRegistry.UNKNOWN, null, null));
+		if (!methods.isEmpty()) {
+			Collection<SecuredMethod> planned = Collections.unmodifiableCollection(methods);
+			this.stages.forEach((stage) -> stage.planned(planned));
+		}
 	}
 
 	private MethodPlan compile(SecuredMethod method) {

@@ -1,0 +1,7 @@
+/**
+ * Counts and times calls as they really end, refused ones included.
+ */
+@NullMarked
+package io.github.grpcsecurity.metrics;
+
+import org.jspecify.annotations.NullMarked;

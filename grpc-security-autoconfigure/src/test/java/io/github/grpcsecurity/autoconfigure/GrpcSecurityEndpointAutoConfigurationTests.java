@@ -1,0 +1,111 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.List;
+import java.util.Map;
+
+import io.github.grpcsecurity.audit.AuditRuleStage;
+import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.MethodDescriptor;
+import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.SecurityDescriptor;
+import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.StageDescriptor;
+import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.SecurityStage;
+import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.TestServer;
+import org.junit.jupiter.api.Test;
+
+import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.test.context.FilteredClassLoader;
+import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+class GrpcSecurityEndpointAutoConfigurationTests {
+
+	private final ApplicationContextRunner runner = new ApplicationContextRunner()
+		.withConfiguration(AutoConfigurations.of(GrpcSecurityEndpointAutoConfiguration.class));
+
+	private final ApplicationContextRunner exposed = this.runner
+		.withPropertyValues("management.endpoints.web.exposure.include=grpcsecurity");
+
+	@Test
+	void endpointWhenExposedThenShowsStagesAndPlans() {
+		try (TestServer server = TestServer.inProcess(new EchoService(),
+				List.of(new DenyStage(), new AuditRuleStage(List.of())))) {
+			this.exposed.withBean(GrpcServerSecurity.class, server::security).run((context) -> {
+				SecurityDescriptor descriptor = context.getBean(GrpcSecurityEndpoint.class).security();
+
+				assertThat(descriptor.stages()).containsExactly(
+						new StageDescriptor(SecurityStage.ADMISSION, AuditRuleStage.class.getName()),
+						new StageDescriptor(SecurityStage.AUTHORIZATION, DenyStage.class.getName()));
+				assertThat(descriptor.methods()).hasSize(5)
+					.contains(new MethodDescriptor("testing.Echo/Unary", "UNARY", "echoService",
+							List.of(new MethodPlan.StepDescription(SecurityStage.AUTHORIZATION, "call", "nobody"),
+									new MethodPlan.StepDescription(SecurityStage.AUTHORIZATION, "message", "nothing")),
+							Map.of("audit", "metadata", "cost", 3, "rule", "an object of testing.Echo/Unary")));
+				assertThat(descriptor.methods().get(4).method()).isEqualTo("(unknown service)/(unknown method)");
+			});
+		}
+	}
+
+	@Test
+	void endpointWhenThereIsNoServerThenEmpty() {
+		this.exposed.run((context) -> assertThat(context.getBean(GrpcSecurityEndpoint.class).security())
+			.isEqualTo(new SecurityDescriptor(List.of(), List.of())));
+	}
+
+	@Test
+	void endpointWhenNotExposedThenNone() {
+		this.runner.run((context) -> assertThat(context).doesNotHaveBean(GrpcSecurityEndpoint.class));
+	}
+
+	@Test
+	void endpointWhenAccessIsNoneThenNone() {
+		this.exposed.withPropertyValues("management.endpoint.grpcsecurity.access=NONE")
+			.run((context) -> assertThat(context).doesNotHaveBean(GrpcSecurityEndpoint.class));
+	}
+
+	@Test
+	void endpointWhenSecurityIsOffThenNone() {
+		this.exposed.withPropertyValues("grpc.security.enabled=false")
+			.run((context) -> assertThat(context).doesNotHaveBean(GrpcSecurityEndpoint.class));
+	}
+
+	@Test
+	void endpointWhenActuatorIsMissingThenNone() {
+		this.exposed.withClassLoader(new FilteredClassLoader("org.springframework.boot.actuate"))
+			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean("grpcSecurityEndpoint"));
+	}
+
+	@Test
+	void endpointWhenUserHasOwnThenBacksOff() {
+		this.exposed.withBean("own", GrpcSecurityEndpoint.class, () -> new GrpcSecurityEndpoint(() -> null))
+			.run((context) -> assertThat(context).hasSingleBean(GrpcSecurityEndpoint.class).hasBean("own"));
+	}
+
+	private static final class DenyStage implements CallStage {
+
+		@Override
+		public SecurityStage stage() {
+			return SecurityStage.AUTHORIZATION;
+		}
+
+		@Override
+		public void plan(SecuredMethod method, MethodPlan.Builder plan) {
+			plan.check("nobody", (call) -> Verdict.proceed())
+				.checkMessages("nothing", (call, message) -> Verdict.proceed())
+				.detail("cost", 3)
+				.detail("rule", new Object() {
+					@Override
+					public String toString() {
+						return "an object of " + method.fullName();
+					}
+				});
+		}
+
+	}
+
+}
