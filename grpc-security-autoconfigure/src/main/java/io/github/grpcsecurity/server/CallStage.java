@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.server;
 
+import java.util.Collection;
+
 /**
  * One feature's part in the pipeline.
  * <p>
@@ -26,5 +28,14 @@ public interface CallStage {
 	 * @param plan receives the checks
 	 */
 	void plan(SecuredMethod method, MethodPlan.Builder plan);
+
+	/**
+	 * Called when all methods have been planned and before any call runs by these plans:
+	 * the place to find settings that apply to no method. Throwing has the same effect as
+	 * in {@link #plan}.
+	 * @param methods all methods of the server, without the stand-in for unknown ones
+	 */
+	default void planned(Collection<SecuredMethod> methods) {
+	}
 
 }
