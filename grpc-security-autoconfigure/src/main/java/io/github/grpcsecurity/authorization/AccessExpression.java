@@ -57,8 +57,10 @@ final class AccessExpression<T> {
 			}
 			return granted(this.expression.getValue(context), authentication, subject);
 		}
-		catch (RuntimeException ex) {
-			// What callers send can make it fail, so this must not become a log flood
+		catch (RuntimeException | StackOverflowError ex) {
+			// What callers send can make it fail, regular expressions even of the stack,
+			// so
+			// this must not become a log flood
 			if (logger.isDebugEnabled()) {
 				logger.debug("Call " + call.id() + " is denied, because the expression of " + this.decidedBy
 						+ " cannot be evaluated", ex);

@@ -8,6 +8,8 @@ import java.util.Set;
 import java.util.function.Predicate;
 
 import org.aopalliance.intercept.MethodInvocation;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.expression.EvaluationContext;
@@ -31,6 +33,8 @@ import org.springframework.security.core.parameters.DefaultSecurityParameterName
  * sees it; any other one before the handler starts.
  */
 final class AnnotationOpinions {
+
+	private static final Log logger = LogFactory.getLog(AnnotationOpinions.class);
 
 	/** These name the message in all call types, whatever the parameter is called. */
 	private static final List<String> MESSAGE = List.of("request", "message");
@@ -203,8 +207,14 @@ final class AnnotationOpinions {
 		if (!customized()) {
 			return false;
 		}
-		EvaluationContext context = this.handler.createEvaluationContext(() -> NOBODY, invocation(method, null));
-		return context.lookupVariable(variable) != null;
+		try {
+			EvaluationContext context = this.handler.createEvaluationContext(() -> NOBODY, invocation(method, null));
+			return context.lookupVariable(variable) != null;
+		}
+		catch (RuntimeException ex) {
+			logger.debug("The expression handler does not say which variables it offers", ex);
+			return false;
+		}
 	}
 
 	private static MethodInvocation invocation(JavaMethod method, @Nullable Object message) {

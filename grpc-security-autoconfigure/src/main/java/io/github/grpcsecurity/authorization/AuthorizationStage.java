@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.authorization;
 
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
@@ -150,7 +151,7 @@ public final class AuthorizationStage implements CallStage {
 			return;
 		}
 		this.rules.forEach((rule) -> rule.requireMatches(methods));
-		refuseOrphanedAnnotations(methods);
+		checkServices(methods);
 		warnOfUnreachableRules(methods);
 		List<String> uncovered = methods.stream()
 			.filter((method) -> opinions(method).isEmpty())
@@ -171,10 +172,10 @@ public final class AuthorizationStage implements CallStage {
 	}
 
 	/**
-	 * An annotation on a method of which we cannot tell what it implements protects
-	 * nothing, and nobody would notice.
+	 * Finds annotations that cannot be enforced: one on a method of which we cannot tell
+	 * what it implements would protect nothing, and nobody would notice.
 	 */
-	private void refuseOrphanedAnnotations(Collection<SecuredMethod> methods) {
+	private void checkServices(Collection<SecuredMethod> methods) {
 		IdentityHashMap<Object, List<JavaMethod>> services = new IdentityHashMap<>();
 		for (SecuredMethod method : methods) {
 			JavaMethod java = JavaMethod.find(method, MethodAnnotations::annotated);
@@ -183,6 +184,11 @@ public final class AuthorizationStage implements CallStage {
 			}
 		}
 		for (List<JavaMethod> service : services.values()) {
+			if (Proxy.isProxyClass(service.get(0).type())) {
+				warn("The service of " + service.get(0).rpc().serviceName()
+						+ " is behind a proxy that cannot be looked through: only security annotations on the"
+						+ " interfaces of " + service.get(0).type().getName() + " are enforced");
+			}
 			List<JavaMethod> lost = service.stream().filter((java) -> java.method() == null).toList();
 			if (lost.isEmpty()) {
 				continue;

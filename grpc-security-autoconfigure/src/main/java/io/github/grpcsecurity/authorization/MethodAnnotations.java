@@ -34,15 +34,16 @@ import org.springframework.security.core.annotation.SecurityAnnotationScanner;
 import org.springframework.security.core.annotation.SecurityAnnotationScanners;
 import org.springframework.util.ClassUtils;
 import org.springframework.util.PropertyPlaceholderHelper;
+import org.springframework.util.ReflectionUtils;
 
 /**
  * Reads the security annotations that apply to a method, the way Spring Security does:
  * those of the method before those of its class, inherited ones and meta-annotations
  * included.
  * <p>
- * In one point this goes further. An annotation on the class of the service also applies
- * to methods which that class inherits: Spring Security asks only the class that declares
- * the method.
+ * In one point this goes further. Annotations on the class of the service, and on methods
+ * of its interfaces, also apply to methods which that class inherits: Spring Security
+ * asks only the class that declares the method.
  */
 final class MethodAnnotations {
 
@@ -107,8 +108,7 @@ final class MethodAnnotations {
 	}
 
 	private static <A extends Annotation> @Nullable A find(Class<A> type, JavaMethod method) {
-		A found = (method.method() != null)
-				? SecurityAnnotationScanners.requireUnique(type).scan(method.method(), method.type()) : null;
+		A found = scan(SecurityAnnotationScanners.requireUnique(type), method);
 		if (found != null) {
 			return found;
 		}
@@ -116,8 +116,31 @@ final class MethodAnnotations {
 		return (onClass != null) ? type.cast(onClass.synthesize()) : null;
 	}
 
+	private static <A extends Annotation> @Nullable A scan(SecurityAnnotationScanner<A> scanner, JavaMethod method) {
+		Method java = method.method();
+		if (java == null) {
+			return null;
+		}
+		A found = scanner.scan(java, method.type());
+		if (found != null) {
+			return found;
+		}
+		Set<A> ofInterfaces = new HashSet<>();
+		for (Class<?> implemented : ClassUtils.getAllInterfacesForClass(method.type())) {
+			Method declared = ReflectionUtils.findMethod(implemented, java.getName(), java.getParameterTypes());
+			A annotation = (declared != null) ? scanner.scan(declared, method.type()) : null;
+			if (annotation != null) {
+				ofInterfaces.add(annotation);
+			}
+		}
+		if (ofInterfaces.size() > 1) {
+			throw new AnnotationConfigurationException("found " + ofInterfaces);
+		}
+		return ofInterfaces.isEmpty() ? null : ofInterfaces.iterator().next();
+	}
+
 	private @Nullable String expression(JavaMethod method) {
-		PreAuthorize found = (method.method() != null) ? this.preAuthorize.scan(method.method(), method.type()) : null;
+		PreAuthorize found = scan(this.preAuthorize, method);
 		if (found != null) {
 			return found.value();
 		}
@@ -213,7 +236,7 @@ final class MethodAnnotations {
 			.requireUnique(TYPES);
 
 		static @Nullable Roles on(JavaMethod method) {
-			Annotation found = (method.method() != null) ? SCANNER.scan(method.method(), method.type()) : null;
+			Annotation found = scan(SCANNER, method);
 			if (found == null) {
 				MergedAnnotation<?> onClass = onClass(method.type(), TYPES);
 				found = (onClass != null) ? onClass.synthesize() : null;

@@ -3,9 +3,8 @@
  * enforced by the pipeline in front of the handler.
  * <p>
  * Start reading at {@link io.github.grpcsecurity.authorization.AuthorizationStage}.
- * {@link io.github.grpcsecurity.authorization.JavaMethod} finds the method behind an RPC,
- * {@link io.github.grpcsecurity.authorization.MethodAnnotations} reads what is written on
- * it.
+ * {@code JavaMethod} finds the method behind an RPC, {@code MethodAnnotations} reads what
+ * is written on it.
  */
 @NullMarked
 package io.github.grpcsecurity.authorization;

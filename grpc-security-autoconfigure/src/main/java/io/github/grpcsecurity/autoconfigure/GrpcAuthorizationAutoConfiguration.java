@@ -11,6 +11,7 @@ import io.github.grpcsecurity.authorization.AuthorizationRule;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
 import io.github.grpcsecurity.server.SecuredCall;
 import org.aopalliance.intercept.MethodInvocation;
+import org.jspecify.annotations.Nullable;
 
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
@@ -59,6 +60,7 @@ public final class GrpcAuthorizationAutoConfiguration {
 			ObjectProvider<RoleHierarchy> roleHierarchy, ObjectProvider<PermissionEvaluator> permissionEvaluator,
 			ObjectProvider<AuthorizationManagerFactory<MethodInvocation>> methodManagers,
 			ObjectProvider<AuthorizationManagerFactory<SecuredCall>> callManagers,
+			ObjectProvider<AuthorizationManagerFactory<Object>> managers,
 			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults) {
 		refuseUnknownKeys(environment);
 		AuthorizationStage.Builder builder = AuthorizationStage.builder()
@@ -69,11 +71,19 @@ public final class GrpcAuthorizationAutoConfiguration {
 			.expressionHandler(expressionHandler.getIfUnique())
 			.roleHierarchy(roleHierarchy.getIfUnique())
 			.permissionEvaluator(permissionEvaluator.getIfUnique())
-			.authorizationManagers(methodManagers.getIfUnique(), callManagers.getIfUnique())
+			.authorizationManagers(methodManagers.getIfUnique(() -> managers(managers)),
+					callManagers.getIfUnique(() -> managers(managers)))
 			.rolePrefix(rolePrefix(context))
 			.applicationContext(context);
 		templateDefaults.ifUnique(builder::templateDefaults);
 		return builder.build();
+	}
+
+	/** One that decides about any object also decides about calls. */
+	@SuppressWarnings("unchecked")
+	private static <T> @Nullable AuthorizationManagerFactory<T> managers(
+			ObjectProvider<AuthorizationManagerFactory<Object>> managers) {
+		return (AuthorizationManagerFactory<T>) (AuthorizationManagerFactory<?>) managers.getIfUnique();
 	}
 
 	private static String rolePrefix(ApplicationContext context) {
@@ -113,15 +123,25 @@ public final class GrpcAuthorizationAutoConfiguration {
 			});
 	}
 
-	private static void refuseUnknownKeys(Map<String, Object> found, Set<String> known, String prefix) {
+	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix) {
+		refuseUnknownKeys(found, known, prefix, "");
+	}
+
+	// Environment variables have no dashes: health-access arrives as {health: {access:
+	// …}}
+	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix, String parent) {
 		found.forEach((key, value) -> {
-			String name = key.replaceAll("\\[.*", "").replaceAll("[-_.]", "").toLowerCase(Locale.ROOT);
-			boolean list = known.contains(key.replaceAll("[.\\[].*", ""));
-			if (!list && !known.contains(name)) {
-				throw new InvalidConfigurationPropertyValueException(prefix + "." + key, value,
-						"It is not supported by this version, and to ignore it might let calls pass that it is meant"
-								+ " to refuse. Remove it.");
+			String name = parent + key.toString().replaceAll("[-_]", "").toLowerCase(Locale.ROOT);
+			if (known.contains(name) || known.contains(name.replaceAll("[.\\[].*", ""))) {
+				return;
 			}
+			if (value instanceof Map<?, ?> nested && known.stream().anyMatch((one) -> one.startsWith(name))) {
+				refuseUnknownKeys(nested, known, prefix, name);
+				return;
+			}
+			throw new InvalidConfigurationPropertyValueException(prefix + "." + parent + key, value,
+					"It is not supported by this version, and to ignore it might let calls pass that it is meant"
+							+ " to refuse. Remove it.");
 		});
 	}
 
