@@ -100,15 +100,12 @@ final class MethodAnnotations {
 
 	/** Whether a method itself, or one that it overrides, has a security annotation. */
 	static boolean annotated(Method method) {
-		MergedAnnotations annotations = MergedAnnotations.from(method, SearchStrategy.TYPE_HIERARCHY,
-				RepeatableContainers.none());
-		return annotations.isPresent(PreAuthorize.class) || annotations.isPresent(Secured.class)
-				|| UNENFORCEABLE.stream().anyMatch(annotations::isPresent)
-				|| (JSR250_PRESENT && Jsr250.TYPES.stream().anyMatch(annotations::isPresent));
+		return annotated(method, List.of(PreAuthorize.class, Secured.class)) || annotated(method, UNENFORCEABLE)
+				|| (JSR250_PRESENT && annotated(method, Jsr250.TYPES));
 	}
 
 	private static <A extends Annotation> @Nullable A find(Class<A> type, JavaMethod method) {
-		A found = scan(SecurityAnnotationScanners.requireUnique(type), method);
+		A found = scan(SecurityAnnotationScanners.requireUnique(type), List.of(type), method);
 		if (found != null) {
 			return found;
 		}
@@ -116,21 +113,22 @@ final class MethodAnnotations {
 		return (onClass != null) ? type.cast(onClass.synthesize()) : null;
 	}
 
-	private static <A extends Annotation> @Nullable A scan(SecurityAnnotationScanner<A> scanner, JavaMethod method) {
+	/** The annotation on the method itself, or on what it overrides or implements. */
+	private static <A extends Annotation> @Nullable A scan(SecurityAnnotationScanner<A> scanner,
+			List<Class<? extends Annotation>> types, JavaMethod method) {
 		Method java = method.method();
 		if (java == null) {
 			return null;
 		}
-		A found = scanner.scan(java, method.type());
-		if (found != null) {
-			return found;
+		if (annotated(java, types)) {
+			return scanner.scan(java, method.type());
 		}
 		Set<A> ofInterfaces = new HashSet<>();
 		for (Class<?> implemented : ClassUtils.getAllInterfacesForClass(method.type())) {
 			Method declared = ReflectionUtils.findMethod(implemented, java.getName(), java.getParameterTypes());
-			A annotation = (declared != null) ? scanner.scan(declared, method.type()) : null;
-			if (annotation != null) {
-				ofInterfaces.add(annotation);
+			A found = (declared != null && annotated(declared, types)) ? scanner.scan(declared, method.type()) : null;
+			if (found != null) {
+				ofInterfaces.add(found);
 			}
 		}
 		if (ofInterfaces.size() > 1) {
@@ -139,8 +137,14 @@ final class MethodAnnotations {
 		return ofInterfaces.isEmpty() ? null : ofInterfaces.iterator().next();
 	}
 
+	private static boolean annotated(Method method, List<Class<? extends Annotation>> types) {
+		MergedAnnotations annotations = MergedAnnotations.from(method, SearchStrategy.TYPE_HIERARCHY,
+				RepeatableContainers.none());
+		return types.stream().anyMatch(annotations::isPresent);
+	}
+
 	private @Nullable String expression(JavaMethod method) {
-		PreAuthorize found = scan(this.preAuthorize, method);
+		PreAuthorize found = scan(this.preAuthorize, List.of(PreAuthorize.class), method);
 		if (found != null) {
 			return found.value();
 		}
@@ -236,7 +240,7 @@ final class MethodAnnotations {
 			.requireUnique(TYPES);
 
 		static @Nullable Roles on(JavaMethod method) {
-			Annotation found = scan(SCANNER, method);
+			Annotation found = scan(SCANNER, TYPES, method);
 			if (found == null) {
 				MergedAnnotation<?> onClass = onClass(method.type(), TYPES);
 				found = (onClass != null) ? onClass.synthesize() : null;

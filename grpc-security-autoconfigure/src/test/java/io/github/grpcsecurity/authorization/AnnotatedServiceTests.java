@@ -155,6 +155,26 @@ class AnnotatedServiceTests {
 	}
 
 	@Test
+	void callWhenClassesOfServiceAreAnnotatedThenThatOfServiceCounts() {
+		@PreAuthorize("hasRole('GUEST')")
+		class Base extends EchoService {
+
+			@Override
+			public void unary(EchoRequest request, StreamObserver<EchoReply> replies) {
+				super.unary(request, replies);
+			}
+
+		}
+		@PreAuthorize("hasRole('TELLER')")
+		class Service extends Base {
+
+		}
+
+		assertOnlyTellersMay(new Service(), CallType.UNARY);
+		assertOnlyTellersMay(new Service(), CallType.BIDI);
+	}
+
+	@Test
 	void callWhenAnnotationIsOnInterfaceThenHolds() {
 		interface Guarded extends BindableService {
 
