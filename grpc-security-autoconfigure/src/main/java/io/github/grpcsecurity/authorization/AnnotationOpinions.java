@@ -1,10 +1,12 @@
 package io.github.grpcsecurity.authorization;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 import org.aopalliance.intercept.MethodInvocation;
@@ -52,15 +54,22 @@ final class AnnotationOpinions {
 
 	private final Predicate<String> knownBean;
 
+	private final Predicate<String> proxiedBean;
+
+	private final Consumer<String> warnings;
+
 	private final DefaultSecurityParameterNameDiscoverer parameterNames = new DefaultSecurityParameterNameDiscoverer();
 
 	AnnotationOpinions(MethodAnnotations annotations, MethodSecurityExpressionHandler handler,
-			AuthorizationManager<Collection<String>> authorities, String rolePrefix, Predicate<String> knownBean) {
+			AuthorizationManager<Collection<String>> authorities, String rolePrefix, Predicate<String> knownBean,
+			Predicate<String> proxiedBean, Consumer<String> warnings) {
 		this.annotations = annotations;
 		this.handler = handler;
 		this.authorities = authorities;
 		this.rolePrefix = rolePrefix;
 		this.knownBean = knownBean;
+		this.proxiedBean = proxiedBean;
+		this.warnings = warnings;
 	}
 
 	/**
@@ -185,6 +194,7 @@ final class AnnotationOpinions {
 		for (String variable : names.variables()) {
 			if (aliases.contains(variable)) {
 				used.add(variable);
+				warnOfProxy(variable, parameters, description, method);
 			}
 			else if (others.contains(variable)) {
 				throw new UnenforceableAnnotationException(
@@ -200,6 +210,19 @@ final class AnnotationOpinions {
 			}
 		}
 		return Set.copyOf(used);
+	}
+
+	/** Spring's own method security evaluates the same expression once more. */
+	private void warnOfProxy(String variable, String @Nullable [] parameters, String description, JavaMethod method) {
+		boolean knownToSpring = !MESSAGE.contains(variable)
+				|| (parameters != null && Arrays.asList(parameters).contains(variable) && method.takesMessage());
+		String bean = method.rpc().beanName();
+		if (!knownToSpring && bean != null && this.proxiedBean.test(bean)) {
+			this.warnings.accept(description
+					+ " is evaluated a second time by the proxy that @EnableMethodSecurity puts"
+					+ " around the service, where #" + variable
+					+ " is null. Allow null, or name the parameter with @P(\"" + variable + "\") if it is the message");
+		}
 	}
 
 	/** Whether a handler of the user offers the variable. */

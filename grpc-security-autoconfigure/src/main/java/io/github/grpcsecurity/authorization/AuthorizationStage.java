@@ -2,6 +2,7 @@ package io.github.grpcsecurity.authorization;
 
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
@@ -20,6 +21,8 @@ import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 
+import org.springframework.aop.framework.Advised;
+import org.springframework.aop.support.AopUtils;
 import org.springframework.context.ApplicationContext;
 import org.springframework.security.access.PermissionEvaluator;
 import org.springframework.security.access.expression.method.DefaultMethodSecurityExpressionHandler;
@@ -28,6 +31,7 @@ import org.springframework.security.access.hierarchicalroles.RoleHierarchy;
 import org.springframework.security.authorization.AuthoritiesAuthorizationManager;
 import org.springframework.security.authorization.AuthorizationManagerFactory;
 import org.springframework.security.authorization.DefaultAuthorizationManagerFactory;
+import org.springframework.security.authorization.method.AuthorizationAdvisor;
 import org.springframework.security.core.annotation.AnnotationTemplateExpressionDefaults;
 
 /**
@@ -86,10 +90,20 @@ public final class AuthorizationStage implements CallStage {
 			authorities.setRoleHierarchy(builder.roleHierarchy);
 		}
 		this.annotations = new AnnotationOpinions(new MethodAnnotations(builder.templateDefaults),
-				builder.methodHandler(), authorities, builder.rolePrefix, knownBean);
+				builder.methodHandler(), authorities, builder.rolePrefix, knownBean,
+				(name) -> knownBean.test(name) && context != null && methodSecurityProxies(context.getBean(name)),
+				this::warn);
 		this.defaultAccess = builder.defaultAccess;
 		this.healthAccess = builder.healthAccess;
 		this.reflectionAccess = builder.reflectionAccess;
+	}
+
+	/** Whether Spring's own method security runs when a handler calls the bean. */
+	private static boolean methodSecurityProxies(Object bean) {
+		return AopUtils.isCglibProxy(bean) && bean instanceof Advised advised
+				&& Arrays.stream(advised.getAdvisors())
+					.anyMatch((advisor) -> advisor instanceof AuthorizationAdvisor
+							|| advisor.getAdvice() instanceof AuthorizationAdvisor);
 	}
 
 	/**

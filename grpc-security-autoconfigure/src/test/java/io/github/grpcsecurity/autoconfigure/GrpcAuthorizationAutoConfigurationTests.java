@@ -19,12 +19,16 @@ import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import io.grpc.stub.StreamObserver;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
+import org.springframework.aop.support.AopUtils;
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+import org.springframework.boot.test.system.CapturedOutput;
+import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.security.access.expression.method.DefaultMethodSecurityExpressionHandler;
@@ -35,8 +39,10 @@ import org.springframework.security.access.prepost.PreAuthorize;
 import org.springframework.security.authentication.TestingAuthenticationToken;
 import org.springframework.security.authorization.AuthorizationManagerFactory;
 import org.springframework.security.authorization.DefaultAuthorizationManagerFactory;
+import org.springframework.security.config.annotation.method.configuration.EnableMethodSecurity;
 import org.springframework.security.config.core.GrantedAuthorityDefaults;
 import org.springframework.security.core.authority.AuthorityUtils;
+import org.springframework.security.core.parameters.P;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
@@ -44,6 +50,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 /**
  * Tests for {@link GrpcAuthorizationAutoConfiguration}.
  */
+@ExtendWith(OutputCaptureExtension.class)
 class GrpcAuthorizationAutoConfigurationTests {
 
 	private final ApplicationContextRunner runner = new ApplicationContextRunner()
@@ -159,6 +166,25 @@ class GrpcAuthorizationAutoConfigurationTests {
 					"grpc.security.authorization.rules[0].access=@gate.open()")
 			.run((context) -> assertThat(code(context.getBean(AuthorizationStage.class), new EchoService(), "A"))
 				.isEqualTo(Code.OK));
+	}
+
+	@Test
+	void startWhenMethodSecurityEvaluatesMessageExpressionAgainThenWarns(CapturedOutput output) {
+		this.runner.withUserConfiguration(MethodSecurity.class)
+			.withBean("echoService", Limited.class)
+			.withPropertyValues("grpc.security.authorization.default-access=authenticated")
+			.run((context) -> {
+				Limited service = context.getBean(Limited.class);
+				assertThat(AopUtils.isCglibProxy(service)).isTrue();
+				try (TestServer server = serve(context.getBean(AuthorizationStage.class), service, "ROLE_A")) {
+					assertThat(CallType.BIDI.call(server.channel()).code()).isEqualTo(Code.OK);
+					assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.OK);
+				}
+				assertThat(output.getOut().lines().filter((line) -> line.contains("evaluated a second time")))
+					.singleElement()
+					.asString()
+					.contains("bidi(StreamObserver<EchoReply>)", "#request is null");
+			});
 	}
 
 	@Test
@@ -293,6 +319,28 @@ class GrpcAuthorizationAutoConfigurationTests {
 		@PreAuthorize("hasRole('TELLER')")
 		public void unary(EchoRequest request, StreamObserver<EchoReply> replies) {
 			super.unary(request, replies);
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	@EnableMethodSecurity(proxyTargetClass = true)
+	static class MethodSecurity {
+
+	}
+
+	static class Limited extends EchoService {
+
+		@Override
+		@PreAuthorize("#request.amount < 10")
+		public void unary(@P("request") EchoRequest request, StreamObserver<EchoReply> replies) {
+			super.unary(request, replies);
+		}
+
+		@Override
+		@PreAuthorize("#request == null or #request.amount < 10")
+		public StreamObserver<EchoRequest> bidi(StreamObserver<EchoReply> replies) {
+			return super.bidi(replies);
 		}
 
 	}
