@@ -1,0 +1,158 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+
+import io.github.grpcsecurity.authorization.Access;
+import io.github.grpcsecurity.authorization.AuthorizationRule;
+import io.github.grpcsecurity.authorization.AuthorizationStage;
+import io.github.grpcsecurity.server.SecuredCall;
+import org.aopalliance.intercept.MethodInvocation;
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.bind.Bindable;
+import org.springframework.boot.context.properties.bind.Binder;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.context.ApplicationContext;
+import org.springframework.context.annotation.Bean;
+import org.springframework.core.ResolvableType;
+import org.springframework.core.env.Environment;
+import org.springframework.security.access.PermissionEvaluator;
+import org.springframework.security.access.expression.method.MethodSecurityExpressionHandler;
+import org.springframework.security.access.hierarchicalroles.RoleHierarchy;
+import org.springframework.security.authorization.AuthorizationManagerFactory;
+import org.springframework.security.config.core.GrantedAuthorityDefaults;
+import org.springframework.security.core.annotation.AnnotationTemplateExpressionDefaults;
+import org.springframework.util.ClassUtils;
+
+/**
+ * Auto-configuration for who may call what: rules, annotations on service methods, health
+ * checks and server reflection.
+ *
+ * @since 0.1.0
+ */
+@AutoConfiguration
+@ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
+@EnableConfigurationProperties({ GrpcAuthorizationProperties.class, GrpcReflectionProperties.class })
+public final class GrpcAuthorizationAutoConfiguration {
+
+	private static final String PREFIX = "grpc.security.authorization";
+
+	private static final String GRANTED_AUTHORITY_DEFAULTS = "org.springframework.security.config.core.GrantedAuthorityDefaults";
+
+	private static final Set<String> KEYS = Set.of("defaultaccess", "rules", "healthaccess");
+
+	private static final Set<String> RULE_KEYS = Set.of("methods", "access");
+
+	@Bean
+	@ConditionalOnMissingBean
+	AuthorizationStage grpcAuthorizationStage(GrpcAuthorizationProperties properties,
+			GrpcReflectionProperties reflection, Environment environment, ApplicationContext context,
+			ObjectProvider<MethodSecurityExpressionHandler> expressionHandler,
+			ObjectProvider<RoleHierarchy> roleHierarchy, ObjectProvider<PermissionEvaluator> permissionEvaluator,
+			ObjectProvider<AuthorizationManagerFactory<MethodInvocation>> methodManagers,
+			ObjectProvider<AuthorizationManagerFactory<SecuredCall>> callManagers,
+			ObjectProvider<AuthorizationManagerFactory<Object>> managers,
+			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults) {
+		refuseUnknownKeys(environment);
+		AuthorizationStage.Builder builder = AuthorizationStage.builder()
+			.defaultAccess(Access.valueOf(properties.defaultAccess().name()))
+			.healthAccess(Access.valueOf(properties.healthAccess().name()))
+			.reflectionAccess(reflectionAccess(reflection.access()))
+			.rules(rules(properties))
+			.expressionHandler(expressionHandler.getIfUnique())
+			.roleHierarchy(roleHierarchy.getIfUnique())
+			.permissionEvaluator(permissionEvaluator.getIfUnique())
+			.authorizationManagers(methodManagers.getIfUnique(() -> managers(managers)),
+					callManagers.getIfUnique(() -> managers(managers)))
+			.rolePrefix(rolePrefix(context))
+			.applicationContext(context);
+		templateDefaults.ifUnique(builder::templateDefaults);
+		return builder.build();
+	}
+
+	/** One that decides about any object also decides about calls. */
+	@SuppressWarnings("unchecked")
+	private static <T> @Nullable AuthorizationManagerFactory<T> managers(
+			ObjectProvider<AuthorizationManagerFactory<Object>> managers) {
+		return (AuthorizationManagerFactory<T>) (AuthorizationManagerFactory<?>) managers.getIfUnique();
+	}
+
+	private static String rolePrefix(ApplicationContext context) {
+		return ClassUtils.isPresent(GRANTED_AUTHORITY_DEFAULTS, context.getClassLoader()) ? RolePrefix.of(context)
+				: "ROLE_";
+	}
+
+	private static Access reflectionAccess(GrpcReflectionProperties.ReflectionAccess access) {
+		return switch (access) {
+			case DISABLED -> Access.DENY;
+			case AUTHENTICATED -> Access.AUTHENTICATED;
+			case PERMIT -> Access.PERMIT;
+		};
+	}
+
+	private static List<AuthorizationRule> rules(GrpcAuthorizationProperties properties) {
+		List<AuthorizationRule> rules = new ArrayList<>();
+		for (GrpcAuthorizationProperties.Rule rule : properties.rules()) {
+			rules.add(new AuthorizationRule(rule.methods(), (rule.access() != null) ? rule.access() : ""));
+		}
+		return rules;
+	}
+
+	/** A setting that is ignored here would leave a method open that it should close. */
+	private static void refuseUnknownKeys(Environment environment) {
+		Binder binder = Binder.get(environment);
+		Bindable<Map<String, Object>> map = Bindable.mapOf(String.class, Object.class);
+		binder.bind(PREFIX, map).ifBound((found) -> refuseUnknownKeys(found, KEYS, PREFIX));
+		binder
+			.bind(PREFIX + ".rules",
+					Bindable.<List<Map<String, Object>>>of(ResolvableType.forClassWithGenerics(List.class,
+							ResolvableType.forClassWithGenerics(Map.class, String.class, Object.class))))
+			.ifBound((rules) -> {
+				for (int i = 0; i < rules.size(); i++) {
+					refuseUnknownKeys(rules.get(i), RULE_KEYS, PREFIX + ".rules[" + i + "]");
+				}
+			});
+	}
+
+	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix) {
+		refuseUnknownKeys(found, known, prefix, "");
+	}
+
+	// Environment variables have no dashes: health-access arrives as {health: {access:
+	// …}}
+	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix, String parent) {
+		found.forEach((key, value) -> {
+			String name = parent + key.toString().replaceAll("[-_]", "").toLowerCase(Locale.ROOT);
+			if (known.contains(name) || known.contains(name.replaceAll("[.\\[].*", ""))) {
+				return;
+			}
+			if (value instanceof Map<?, ?> nested && known.stream().anyMatch((one) -> one.startsWith(name))) {
+				refuseUnknownKeys(nested, known, prefix, name);
+				return;
+			}
+			throw new InvalidConfigurationPropertyValueException(prefix + "." + parent + key, value,
+					"It is not supported by this version, and to ignore it might let calls pass that it is meant"
+							+ " to refuse. Remove it.");
+		});
+	}
+
+	/** Keeps a class away that need not be there. */
+	private static final class RolePrefix {
+
+		static String of(ApplicationContext context) {
+			GrantedAuthorityDefaults defaults = context.getBeanProvider(GrantedAuthorityDefaults.class).getIfUnique();
+			return (defaults != null) ? defaults.getRolePrefix() : "ROLE_";
+		}
+
+	}
+
+}

@@ -1,0 +1,61 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.List;
+
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+
+/**
+ * Settings for who may call what.
+ *
+ * @param defaultAccess Who may call methods that no rule and no annotation is about.
+ * @param rules Rules, of which the first that matches a method counts. Annotations on the
+ * method have to allow the call as well.
+ * @param healthAccess Who may call the health service, whose probes carry no credentials.
+ * Rules apply to it only if they spell out its name.
+ * @since 0.1.0
+ */
+@ConfigurationProperties("grpc.security.authorization")
+public record GrpcAuthorizationProperties(@DefaultValue("deny") DefaultAccess defaultAccess,
+		@DefaultValue List<Rule> rules, @DefaultValue("permit") HealthAccess healthAccess) {
+
+	/** Who may call methods that nothing else is about. */
+	public enum DefaultAccess {
+
+		/** Nobody. */
+		DENY,
+
+		/** Every caller who is known. */
+		AUTHENTICATED
+
+	}
+
+	/** Who may call the health service. */
+	public enum HealthAccess {
+
+		/** Everybody, also without credentials. */
+		PERMIT,
+
+		/** Every caller who is known. */
+		AUTHENTICATED,
+
+		/** Nobody. */
+		DENY
+
+	}
+
+	/**
+	 * One rule.
+	 *
+	 * @param methods Patterns of the methods that the rule is about, such as
+	 * bank.Accounts/Get*, bank.Accounts/* or **.
+	 * @param access Who may call them: permit, deny, authenticated, or an expression such
+	 * as hasAuthority('SCOPE_accounts.read').
+	 */
+	public record Rule(@DefaultValue List<String> methods, @Nullable String access) {
+
+	}
+
+}
