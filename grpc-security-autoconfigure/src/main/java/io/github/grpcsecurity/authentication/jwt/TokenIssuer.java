@@ -5,6 +5,7 @@ import java.security.PublicKey;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.time.ZoneOffset;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
@@ -27,6 +28,7 @@ import org.springframework.core.convert.converter.Converter;
 import org.springframework.security.authentication.AbstractAuthenticationToken;
 import org.springframework.security.authentication.AuthenticationProvider;
 import org.springframework.security.oauth2.core.DelegatingOAuth2TokenValidator;
+import org.springframework.security.oauth2.core.OAuth2TokenValidator;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtClaimNames;
 import org.springframework.security.oauth2.jwt.JwtClaimValidator;
@@ -72,11 +74,15 @@ final class TokenIssuer {
 		JwtTimestampValidator timestamps = new JwtTimestampValidator(clockSkew);
 		timestamps.setAllowEmptyExpiryClaim(false);
 		timestamps.setClock(clock.withZone(ZoneOffset.UTC));
-		Set<String> audiences = this.description.audiences();
-		JwtClaimValidator<Collection<String>> audience = new JwtClaimValidator<>(JwtClaimNames.AUD,
-				(values) -> audiences.isEmpty() || (values != null && !Collections.disjoint(values, audiences)));
-		decoder.setJwtValidator(new DelegatingOAuth2TokenValidator<>(timestamps,
-				new JwtIssuerValidator(this.description.issuer()), audience));
+		List<OAuth2TokenValidator<Jwt>> validators = new ArrayList<>();
+		validators.add(timestamps);
+		validators.add(new JwtIssuerValidator(this.description.issuer()));
+		if (!this.description.anyAudience()) {
+			Set<String> audiences = this.description.audiences();
+			validators.add(new JwtClaimValidator<Collection<String>>(JwtClaimNames.AUD,
+					(values) -> values != null && !Collections.disjoint(values, audiences)));
+		}
+		decoder.setJwtValidator(new DelegatingOAuth2TokenValidator<>(validators));
 		return decoder;
 	}
 

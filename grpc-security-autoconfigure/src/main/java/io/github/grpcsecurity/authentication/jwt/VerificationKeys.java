@@ -18,6 +18,7 @@ import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSHeader;
 import com.nimbusds.jose.jwk.AsymmetricJWK;
 import com.nimbusds.jose.jwk.Curve;
+import com.nimbusds.jose.jwk.ECKey;
 import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKMatcher;
 import com.nimbusds.jose.jwk.KeyOperation;
@@ -145,7 +146,7 @@ final class VerificationKeys {
 		JWKMatcher nameless = (header.getKeyID() != null) ? nameless(matcher) : null;
 		List<Key> selected = new ArrayList<>(1);
 		for (VerificationKey key : this.keys) {
-			if (matches(key.jwk(), matcher, nameless)) {
+			if (fits(key.jwk(), header) && matches(key.jwk(), matcher, nameless)) {
 				selected.add(key.key());
 			}
 		}
@@ -154,6 +155,15 @@ final class VerificationKeys {
 
 	private static JWKMatcher nameless(JWKMatcher matcher) {
 		return new JWKMatcher.Builder(matcher).keyID(null).x509CertSHA256Thumbprint(null).build();
+	}
+
+	// The matcher leaves the curves of elliptic keys to the verifier
+	private static boolean fits(JWK key, JWSHeader header) {
+		if (key instanceof ECKey ec) {
+			Set<Curve> curves = Curve.forJWSAlgorithm(header.getAlgorithm());
+			return curves != null && curves.contains(ec.getCurve());
+		}
+		return true;
 	}
 
 	private static boolean matches(JWK key, JWKMatcher matcher, @Nullable JWKMatcher nameless) {
