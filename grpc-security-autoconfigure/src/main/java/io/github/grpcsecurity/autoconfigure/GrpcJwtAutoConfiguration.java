@@ -25,6 +25,7 @@ import org.springframework.boot.autoconfigure.condition.SpringBootCondition;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.Bindable;
 import org.springframework.boot.context.properties.bind.Binder;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.ConditionContext;
 import org.springframework.context.annotation.Conditional;
@@ -34,6 +35,7 @@ import org.springframework.core.io.ResourceLoader;
 import org.springframework.core.type.AnnotatedTypeMetadata;
 import org.springframework.security.authentication.AbstractAuthenticationToken;
 import org.springframework.security.authentication.AuthenticationProvider;
+import org.springframework.security.core.userdetails.UserDetailsService;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
@@ -62,7 +64,7 @@ public final class GrpcJwtAutoConfiguration {
 			GrpcSecurityThreads threads, ObjectProvider<JwtIssuer> issuerBeans, ObjectProvider<JwtDecoder> decoder,
 			ObjectProvider<JwtAuthenticationConverter> authenticationConverter,
 			ObjectProvider<Converter<Jwt, ? extends AbstractAuthenticationToken>> converter,
-			ObjectProvider<AuthenticationProvider> providers) {
+			ObjectProvider<AuthenticationProvider> providers, ObjectProvider<UserDetailsService> users) {
 		List<JwtIssuer> issuers = new ArrayList<>(new ConfiguredJwtIssuers(resources).convert(properties));
 		issuerBeans.orderedStream().forEach(issuers::add);
 		warnAboutAnyAudience(issuers);
@@ -70,7 +72,8 @@ public final class GrpcJwtAutoConfiguration {
 			.issuers(issuers)
 			.converter(converter(authenticationConverter, converter))
 			.decoder(issuers.isEmpty() ? decoder.getIfAvailable() : null)
-			.providers(providers.orderedStream().toList());
+			.providers(providers.orderedStream().toList())
+			.users(users(properties, users));
 		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".clock-skew", properties.clockSkew(),
 				() -> builder.clockSkew(properties.clockSkew()));
 		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".max-token-size", properties.maxTokenSize(),
@@ -84,6 +87,20 @@ public final class GrpcJwtAutoConfiguration {
 			ObjectProvider<Converter<Jwt, ? extends AbstractAuthenticationToken>> converter) {
 		JwtAuthenticationConverter standard = authenticationConverter.getIfAvailable();
 		return (standard != null) ? standard : converter.getIfAvailable();
+	}
+
+	private static @Nullable UserDetailsService users(GrpcJwtProperties properties,
+			ObjectProvider<UserDetailsService> users) {
+		if (properties.authoritiesFrom() == GrpcJwtProperties.AuthoritiesFrom.CLAIMS) {
+			return null;
+		}
+		UserDetailsService service = users.getIfAvailable();
+		if (service == null) {
+			throw new InvalidConfigurationPropertyValueException(ConfiguredJwtIssuers.PREFIX + ".authorities-from",
+					"user-details",
+					"There is no UserDetailsService bean: add one, or take the authorities from claims.");
+		}
+		return service;
 	}
 
 	private static void warnAboutAnyAudience(List<JwtIssuer> issuers) {

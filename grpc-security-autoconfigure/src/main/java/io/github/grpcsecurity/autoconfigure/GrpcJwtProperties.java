@@ -18,12 +18,27 @@ import org.springframework.util.unit.DataSize;
  * @param clockSkew How far the clocks of issuers may be off, up to five minutes. Seconds
  * are used if no unit is given.
  * @param maxTokenSize Size of the largest token that is looked at.
+ * @param authoritiesFrom Where the authorities of a principal come from.
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.authentication.jwt")
 public record GrpcJwtProperties(@DefaultValue List<Issuer> issuers,
 		@DefaultValue("30s") @DurationUnit(ChronoUnit.SECONDS) Duration clockSkew,
-		@DefaultValue("8KB") DataSize maxTokenSize) {
+		@DefaultValue("8KB") DataSize maxTokenSize, @DefaultValue("claims") AuthoritiesFrom authoritiesFrom) {
+
+	/** Where the authorities of a principal come from. */
+	public enum AuthoritiesFrom {
+
+		/** The claims of the token, or the application's own converter of tokens. */
+		CLAIMS,
+
+		/**
+		 * The application's UserDetailsService, which must know the principal by its
+		 * name.
+		 */
+		USER_DETAILS
+
+	}
 
 	/**
 	 * An issuer of tokens.

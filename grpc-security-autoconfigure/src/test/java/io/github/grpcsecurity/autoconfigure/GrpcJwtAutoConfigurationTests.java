@@ -47,6 +47,7 @@ import org.springframework.security.authentication.AuthenticationManager;
 import org.springframework.security.authentication.AuthenticationProvider;
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
 import org.springframework.security.core.Authentication;
+import org.springframework.security.core.userdetails.User;
 import org.springframework.security.core.userdetails.UserDetailsService;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
@@ -68,8 +69,7 @@ class GrpcJwtAutoConfigurationTests {
 	@TempDir
 	static Path directory;
 
-	private final ApplicationContextRunner runner = new ApplicationContextRunner()
-		.withBean(GrpcSecurityThreads.class)
+	private final ApplicationContextRunner runner = new ApplicationContextRunner().withBean(GrpcSecurityThreads.class)
 		.withConfiguration(AutoConfigurations.of(GrpcAuthenticationAutoConfiguration.class,
 				GrpcJwtAutoConfiguration.class, OAuth2ResourceServerAutoConfiguration.class));
 
@@ -86,8 +86,8 @@ class GrpcJwtAutoConfigurationTests {
 	}
 
 	private static String pem(String label, byte[] content) {
-		return "-----BEGIN " + label + "-----\n" + Base64.getMimeEncoder().encodeToString(content) + "\n-----END " + label
-				+ "-----\n";
+		return "-----BEGIN " + label + "-----\n" + Base64.getMimeEncoder().encodeToString(content) + "\n-----END "
+				+ label + "-----\n";
 	}
 
 	private static String key(String file) {
@@ -118,9 +118,8 @@ class GrpcJwtAutoConfigurationTests {
 	private static String token(String claims) throws Exception {
 		Base64.Encoder encoder = Base64.getUrlEncoder().withoutPadding();
 		long exp = Instant.now().getEpochSecond() + 60;
-		String content = encoder.encodeToString("{\"alg\":\"RS256\"}".getBytes()) + "."
-				+ encoder.encodeToString(("{\"iss\":\"" + ISSUER + "\",\"sub\":\"alice\",\"aud\":\"bank-api\",\"exp\":" + exp
-						+ claims + "}")
+		String content = encoder.encodeToString("{\"alg\":\"RS256\"}".getBytes()) + "." + encoder.encodeToString(
+				("{\"iss\":\"" + ISSUER + "\",\"sub\":\"alice\",\"aud\":\"bank-api\",\"exp\":" + exp + claims + "}")
 					.getBytes());
 		Signature signature = Signature.getInstance("SHA256withRSA");
 		signature.initSign(keys.getPrivate());
@@ -211,19 +210,22 @@ class GrpcJwtAutoConfigurationTests {
 
 	@Test
 	void contextWhenThereIsAnIssuerBeanThenItIsAdded() {
-		this.runner.withBean(JwtIssuer.class,
-				() -> JwtIssuer.of(ISSUER)
-					.audiences(List.of("bank-api"))
-					.publicKeys(new FileSystemResource(directory.resolve("key.pem")))
-					.build())
+		this.runner
+			.withBean(JwtIssuer.class,
+					() -> JwtIssuer.of(ISSUER)
+						.audiences(List.of("bank-api"))
+						.publicKeys(new FileSystemResource(directory.resolve("key.pem")))
+						.build())
 			.run((context) -> assertThat(call(context, token(""))).startsWith("alice"));
 	}
 
 	@Test
 	void contextWhenBootsOwnPropertiesAreSetThenItsDecoderIsUsed() {
 		this.runner
-			.withPropertyValues("spring.security.oauth2.resourceserver.jwt.public-key-location="
-					+ directory.resolve("key.pem").toUri(), "spring.security.oauth2.resourceserver.jwt.audiences=bank-api")
+			.withPropertyValues(
+					"spring.security.oauth2.resourceserver.jwt.public-key-location="
+							+ directory.resolve("key.pem").toUri(),
+					"spring.security.oauth2.resourceserver.jwt.audiences=bank-api")
 			.run((context) -> {
 				assertThat(context).hasSingleBean(JwtDecoder.class);
 				assertThat(call(context, token(",\"scope\":\"read\""))).startsWith("alice").contains("SCOPE_read");
@@ -251,16 +253,36 @@ class GrpcJwtAutoConfigurationTests {
 
 	@Test
 	void contextWhenApplicationHasManagerAndUsersThenNothingBreaks() {
-		good()
-			.withBean(AuthenticationManager.class, () -> (authentication) -> {
-				throw new IllegalStateException("not ours");
-			})
-			.withBean(UserDetailsService.class, InMemoryUserDetailsManager::new)
+		good().withBean(AuthenticationManager.class, () -> (authentication) -> {
+			throw new IllegalStateException("not ours");
+		}).withBean(UserDetailsService.class, InMemoryUserDetailsManager::new).run((context) -> {
+			assertThat(context).hasSingleBean(AuthenticationManager.class);
+			assertThat(call(context, token(""))).startsWith("alice");
+			assertThat(call(context, "bad")).isEqualTo("UNAUTHENTICATED");
+		});
+	}
+
+	@Test
+	void contextWhenAuthoritiesComeFromUsersThenPrincipalMustBeOne() {
+		InMemoryUserDetailsManager users = new InMemoryUserDetailsManager(
+				User.withUsername("alice").password("").authorities("USER_AUTHORITY").build(),
+				User.withUsername("locked").password("").authorities("USER_AUTHORITY").accountLocked(true).build());
+		good(PREFIX + "authorities-from=user-details").withBean(UserDetailsService.class, () -> users)
 			.run((context) -> {
-				assertThat(context).hasSingleBean(AuthenticationManager.class);
-				assertThat(call(context, token(""))).startsWith("alice");
-				assertThat(call(context, "bad")).isEqualTo("UNAUTHENTICATED");
+				assertThat(call(context, token(",\"scope\":\"read\""))).startsWith("alice")
+					.contains("USER_AUTHORITY")
+					.doesNotContain("read");
+				assertThat(call(context, token("").replace('a', 'b'))).isEqualTo("UNAUTHENTICATED");
 			});
+		good(PREFIX + "authorities-from=user-details", "principal-claim=name")
+			.withBean(UserDetailsService.class, () -> users)
+			.run((context) -> {
+				assertThat(call(context, token(",\"name\":\"locked\""))).isEqualTo("UNAUTHENTICATED");
+				assertThat(call(context, token(",\"name\":\"nobody\""))).isEqualTo("UNAUTHENTICATED");
+			});
+		good(PREFIX + "authorities-from=user-details").withBean(UserDetailsService.class, () -> (name) -> {
+			throw new IllegalStateException("database is down");
+		}).run((context) -> assertThat(call(context, token(""))).isEqualTo("UNAVAILABLE"));
 	}
 
 	@Test
@@ -268,32 +290,27 @@ class GrpcJwtAutoConfigurationTests {
 		AuthenticationStage stage = new AuthenticationStage(List.of());
 		good().withBean(AuthenticationStage.class, () -> stage)
 			.run((context) -> assertThat(context.getBean(AuthenticationStage.class)).isSameAs(stage));
-		this.runner
-			.withBean(CredentialAuthenticator.class,
-					() -> new CredentialAuthenticator() {
-						@Override
-						public boolean supports(AuthorizationHeader authorization) {
-							return true;
-						}
+		this.runner.withBean(CredentialAuthenticator.class, () -> new CredentialAuthenticator() {
+			@Override
+			public boolean supports(AuthorizationHeader authorization) {
+				return true;
+			}
 
-						@Override
-						public CredentialResult authenticate(SecuredCall call,
-								AuthorizationHeader authorization) {
-							return CredentialResult.authenticated("mine",
-									UsernamePasswordAuthenticationToken.authenticated("dave", null, List.of()));
-						}
-					})
-			.run((context) -> assertThat(call(context, "anything")).startsWith("dave"));
+			@Override
+			public CredentialResult authenticate(SecuredCall call, AuthorizationHeader authorization) {
+				return CredentialResult.authenticated("mine",
+						UsernamePasswordAuthenticationToken.authenticated("dave", null, List.of()));
+			}
+		}).run((context) -> assertThat(call(context, "anything")).startsWith("dave"));
 	}
 
 	static Stream<Arguments> badValues() {
 		String issuer = "issuer-uri=" + ISSUER;
 		String audiences = "audiences=bank-api";
-		return Stream.of(
-				Arguments.of(new String[] { issuer, key("key.pem") }, "issuers[0].issuer-uri",
-						"The issuer has no audiences, but a token for somebody else must not be taken: set " + PREFIX
-								+ "issuers[0].audiences to the audience of this server, or to [any] if all tokens of the"
-								+ " issuer are meant for it."),
+		return Stream.of(Arguments.of(new String[] { issuer, key("key.pem") }, "issuers[0].issuer-uri",
+				"The issuer has no audiences, but a token for somebody else must not be taken: set " + PREFIX
+						+ "issuers[0].audiences to the audience of this server, or to [any] if all tokens of the"
+						+ " issuer are meant for it."),
 				Arguments.of(new String[] { issuer, key("key.pem"), "audiences=any,bank-api" }, "issuers[0].audiences",
 						"'any' switches the check off"),
 				Arguments.of(new String[] { audiences, key("key.pem") }, "issuers[0].issuer-uri",
@@ -328,6 +345,9 @@ class GrpcJwtAutoConfigurationTests {
 						"clock-skew", "It must be between 0 and 5m"),
 				Arguments.of(new String[] { issuer, audiences, key("key.pem"), PREFIX + "max-token-size=0B" },
 						"max-token-size", "It must be more than zero"),
+				Arguments.of(
+						new String[] { issuer, audiences, key("key.pem"), PREFIX + "authorities-from=user-details" },
+						"authorities-from", "There is no UserDetailsService bean"),
 				Arguments.of(new String[] { issuer, audiences, key("key.pem"), "authorities[0].prefix=X_" },
 						"issuers[0].authorities[0].claim", "It names no claim"),
 				Arguments.of(new String[] { issuer, audiences, key("key.pem"), "principal-claim=" },
@@ -337,13 +357,11 @@ class GrpcJwtAutoConfigurationTests {
 	@ParameterizedTest
 	@MethodSource("badValues")
 	void contextWhenValueIsBadThenStartFailsWithASentence(String[] settings, String property, String sentence) {
-		configured(settings).run((context) -> assertThat(context).getFailure()
-			.rootCause()
-			.satisfies((ex) -> {
-				InvalidConfigurationPropertyValueException failure = find(context.getStartupFailure());
-				assertThat(failure.getName()).isEqualTo(PREFIX + property);
-				assertThat(failure.getReason()).contains(sentence);
-			}));
+		configured(settings).run((context) -> assertThat(context).getFailure().rootCause().satisfies((ex) -> {
+			InvalidConfigurationPropertyValueException failure = find(context.getStartupFailure());
+			assertThat(failure.getName()).isEqualTo(PREFIX + property);
+			assertThat(failure.getReason()).contains(sentence);
+		}));
 	}
 
 	private static InvalidConfigurationPropertyValueException find(Throwable failure) {

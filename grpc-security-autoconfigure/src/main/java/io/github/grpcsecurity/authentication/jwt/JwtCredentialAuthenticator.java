@@ -26,6 +26,7 @@ import org.springframework.security.authentication.AbstractAuthenticationToken;
 import org.springframework.security.authentication.AuthenticationProvider;
 import org.springframework.security.core.Authentication;
 import org.springframework.security.core.AuthenticationException;
+import org.springframework.security.core.userdetails.UserDetailsService;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtValidationException;
@@ -56,12 +57,18 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 
 	private final @Nullable UserProviders userProviders;
 
+	private final @Nullable UserProviders userDetails;
+
 	private JwtCredentialAuthenticator(Builder builder) {
 		this.threads = builder.threads;
 		this.maxTokenSize = builder.maxTokenSize;
 		this.issuers = builder.tokenIssuers();
 		List<AuthenticationProvider> providers = builder.userProviders();
 		this.userProviders = providers.isEmpty() ? null : new UserProviders(providers, this.threads.executor());
+		UserDetailsService users = builder.users;
+		this.userDetails = (users != null)
+				? new UserProviders(List.of(new UserDetailsAuthenticationProvider(users)), this.threads.executor())
+				: null;
 	}
 
 	/**
@@ -175,7 +182,12 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		catch (AuthenticationException ex) {
 			return askUserProviders(call, request, "token was refused: " + reason(ex));
 		}
-		return (authentication != null) ? complete(call, authentication) : refused("token was not authenticated");
+		if (authentication == null) {
+			return refused("token was not authenticated");
+		}
+		CredentialResult result = complete(call, authentication);
+		return (this.userDetails != null && result instanceof CredentialResult.Authenticated)
+				? this.userDetails.authenticate(authentication, (user) -> complete(call, user)) : result;
 	}
 
 	// Other messages may quote the token
@@ -229,6 +241,8 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		private @Nullable Converter<Jwt, ? extends AbstractAuthenticationToken> converter;
 
 		private @Nullable JwtDecoder decoder;
+
+		private @Nullable UserDetailsService users;
 
 		private Duration clockSkew = Duration.ofSeconds(30);
 
@@ -284,6 +298,18 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 					this.providers.add(provider);
 				}
 			}
+			return this;
+		}
+
+		/**
+		 * Sets the users whose authorities the principals of verified tokens get, instead
+		 * of those from claims. A principal that is no user, or a locked or disabled one,
+		 * is refused.
+		 * @param users finds users by the name of the principal; may block
+		 * @return this builder
+		 */
+		public Builder users(@Nullable UserDetailsService users) {
+			this.users = users;
 			return this;
 		}
 

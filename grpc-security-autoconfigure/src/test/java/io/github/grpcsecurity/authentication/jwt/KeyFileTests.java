@@ -63,9 +63,10 @@ class KeyFileTests {
 		Map<String, String> bad = new LinkedHashMap<>();
 		bad.put(TestTokens.pem("PRIVATE KEY", TestTokens.RSA.getPrivate().getEncoded()), "has a private key");
 		bad.put(TestTokens.pem("RSA PRIVATE KEY", new byte[32]), "has a private key");
-		bad.put(TestTokens
-			.jwkSet(new RSAKey.Builder(TestTokens.rsa(TestTokens.RSA, "rsa")).privateKey(TestTokens.RSA.getPrivate())
-				.build()), "has a private key");
+		RSAKey privateKey = new RSAKey.Builder(TestTokens.rsa(TestTokens.RSA, "rsa"))
+			.privateKey((RSAPrivateKey) TestTokens.RSA.getPrivate())
+			.build();
+		bad.put(new JWKSet(privateKey).toString(false), "has a private key");
 		bad.put(TestTokens.pem("PUBLIC KEY", TestTokens.pair("RSA", 1024).getPublic().getEncoded()),
 				"an RSA key of 1024 bits; at least 2048 are needed");
 		bad.put(TestTokens.publishedWithEncryptionKey(), "its 'use' is not 'sig'");
