@@ -231,6 +231,13 @@ class GrpcJwtAutoConfigurationTests {
 				assertThat(call(context, token(",\"scope\":\"read\""))).startsWith("alice").contains("SCOPE_read");
 				assertThat(call(context, "x.y.z")).isEqualTo("UNAUTHENTICATED");
 			});
+		this.runner
+			.withPropertyValues("spring.security.oauth2.resourceserver.jwt.public-key-location="
+					+ directory.resolve("key.pem").toUri(), PREFIX + "authorities-from=user-details")
+			.withBean(UserDetailsService.class,
+					() -> new InMemoryUserDetailsManager(
+							User.withUsername("alice").password("").authorities("USER_AUTHORITY").build()))
+			.run((context) -> assertThat(call(context, token(""))).startsWith("alice").contains("USER_AUTHORITY"));
 	}
 
 	@Test

@@ -383,7 +383,8 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 				JwtAuthenticationProvider provider = new JwtAuthenticationProvider(this.decoder);
 				provider.setJwtAuthenticationConverter((this.converter != null) ? this.converter
 						: new ClaimsAuthenticationConverter("sub", JwtIssuer.DEFAULT_AUTHORITIES));
-				all.add(provider);
+				all.add((this.users != null) ? new UserDetailsAuthenticationProvider(this.users).after(provider)
+						: provider);
 			}
 			all.addAll(this.providers);
 			return all;

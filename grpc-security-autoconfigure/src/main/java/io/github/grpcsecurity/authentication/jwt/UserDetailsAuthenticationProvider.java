@@ -39,6 +39,22 @@ final class UserDetailsAuthenticationProvider implements AuthenticationProvider 
 		return authentication;
 	}
 
+	/** A provider that lets another one verify the token first. */
+	AuthenticationProvider after(AuthenticationProvider provider) {
+		return new AuthenticationProvider() {
+			@Override
+			public @Nullable Authentication authenticate(Authentication request) {
+				Authentication verified = provider.authenticate(request);
+				return (verified != null) ? UserDetailsAuthenticationProvider.this.authenticate(verified) : null;
+			}
+
+			@Override
+			public boolean supports(Class<?> authentication) {
+				return provider.supports(authentication);
+			}
+		};
+	}
+
 	@Override
 	public boolean supports(Class<?> authentication) {
 		return true;
