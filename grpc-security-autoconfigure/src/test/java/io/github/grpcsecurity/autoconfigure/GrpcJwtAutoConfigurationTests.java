@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPair;
@@ -10,8 +12,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
+import com.sun.net.httpserver.HttpServer;
 import io.github.grpcsecurity.authentication.AuthenticationStage;
 import io.github.grpcsecurity.authentication.AuthorizationHeader;
 import io.github.grpcsecurity.authentication.CredentialAuthenticator;
@@ -206,6 +211,25 @@ class GrpcJwtAutoConfigurationTests {
 				assertThat(context).hasNotFailed();
 				assertThat(call(context, token(""))).isEqualTo("UNAVAILABLE");
 			});
+	}
+
+	@Test
+	void contextWhenKeysArePublishedThenTheyAreFetchedAtStartup() throws Exception {
+		CountDownLatch asked = new CountDownLatch(1);
+		HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+		server.createContext("/jwks", (exchange) -> {
+			asked.countDown();
+			exchange.close();
+		});
+		server.start();
+		try {
+			configured("issuer-uri=" + ISSUER, "audiences=bank-api",
+					"jwk-set-uri=http://127.0.0.1:" + server.getAddress().getPort() + "/jwks")
+				.run((context) -> assertThat(asked.await(10, TimeUnit.SECONDS)).isTrue());
+		}
+		finally {
+			server.stop(0);
+		}
 	}
 
 	@Test

@@ -271,13 +271,15 @@ class JwtKeyServerIT {
 		Server server = builder.build().start();
 		ManagedChannel channel = InProcessChannelBuilder.forName("single").build();
 		try {
+			Metadata others = TestTokens.bearer(TestTokens.token().claim("iss", "other").sign());
+			assertThat(CallType.UNARY.call(channel, others, "x").code()).isEqualTo(Code.OK);
 			CompletableFuture<Code> waiting = CompletableFuture
 				.supplyAsync(() -> call(channel, TestTokens.token()).code(), this.httpThreads);
 			while (this.requests.get() == 0) {
 				Thread.onSpinWait();
 			}
-			for (int i = 0; i < 20; i++) {
-				assertThat(call(channel, TestTokens.token().claim("iss", "other")).code()).isEqualTo(Code.OK);
+			for (int i = 0; i < 3; i++) {
+				assertThat(CallType.UNARY.call(channel, others, "x").code()).isEqualTo(Code.OK);
 			}
 
 			assertThat(waiting).isNotDone();
