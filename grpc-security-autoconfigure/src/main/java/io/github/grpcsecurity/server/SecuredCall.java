@@ -48,6 +48,8 @@ public final class SecuredCall {
 	private static final Authentication ANONYMOUS = new AnonymousAuthenticationToken("grpc-security", "anonymous",
 			AuthorityUtils.createAuthorityList("ROLE_ANONYMOUS"));
 
+	private static final String IN_PROCESS_ADDRESS = "io.grpc.inprocess.InProcessSocketAddress";
+
 	private final long idHigh = ThreadLocalRandom.current().nextLong();
 
 	private final long idLow = ThreadLocalRandom.current().nextLong();
@@ -210,9 +212,15 @@ public final class SecuredCall {
 
 	/**
 	 * How well the transport protects this call.
-	 * @return the level; {@link SecurityLevel#NONE} on plaintext
+	 * @return the level; {@link SecurityLevel#NONE} on plaintext. A call from inside this
+	 * process leaves it on no wire, so it has the highest.
 	 */
 	public SecurityLevel securityLevel() {
+		SocketAddress address = remoteAddress();
+		if (address != null && address.getClass().getName().equals(IN_PROCESS_ADDRESS)) {
+			// gRPC tells only the client side
+			return SecurityLevel.PRIVACY_AND_INTEGRITY;
+		}
 		ServerCall<?, ?> call = this.serverCall;
 		return (call != null) ? call.getSecurityLevel() : SecurityLevel.NONE;
 	}

@@ -1,0 +1,104 @@
+package io.github.grpcsecurity.authentication;
+
+import java.util.Objects;
+import java.util.concurrent.CompletionStage;
+
+import io.github.grpcsecurity.server.Refusal;
+
+import org.springframework.security.core.Authentication;
+
+/**
+ * What a {@link CredentialAuthenticator} found out about a call.
+ *
+ * @since 0.1.0
+ */
+public sealed interface CredentialResult {
+
+	/**
+	 * The call carries no credentials of this kind.
+	 * @return the one result that says so
+	 */
+	static CredentialResult absent() {
+		return Absent.INSTANCE;
+	}
+
+	/**
+	 * The credentials are good.
+	 * @param kind the kind of credential in one lower-case word, such as {@code jwt}
+	 * @param authentication the verified identity of the caller
+	 * @return a result that identifies the caller
+	 */
+	static CredentialResult authenticated(String kind, Authentication authentication) {
+		return new Authenticated(kind, authentication);
+	}
+
+	/**
+	 * The credentials are bad, or nobody can tell.
+	 * @param refusal {@link Refusal#unauthenticated} or {@link Refusal#unavailable}
+	 * @return a result that fails the call
+	 */
+	static CredentialResult refused(Refusal refusal) {
+		return new Refused(refusal);
+	}
+
+	/**
+	 * The answer is on its way.
+	 * @param answer completes with the result, from any thread. One that completes
+	 * exceptionally fails the call with {@code UNAVAILABLE}; one that never completes
+	 * holds the call until its deadline, so bring a timeout.
+	 * @return a result that waits
+	 */
+	static CredentialResult pending(CompletionStage<? extends CredentialResult> answer) {
+		return new Pending(answer);
+	}
+
+	/** No credentials of this kind. */
+	enum Absent implements CredentialResult {
+
+		/** The only instance. */
+		INSTANCE
+
+	}
+
+	/**
+	 * Good credentials.
+	 *
+	 * @param kind the kind of credential in one lower-case word
+	 * @param authentication the identity of the caller
+	 */
+	record Authenticated(String kind, Authentication authentication) implements CredentialResult {
+
+		public Authenticated {
+			Objects.requireNonNull(kind, "kind");
+			Objects.requireNonNull(authentication, "authentication");
+		}
+
+	}
+
+	/**
+	 * Bad credentials, or such that cannot be verified now.
+	 *
+	 * @param refusal the reason and what the caller gets
+	 */
+	record Refused(Refusal refusal) implements CredentialResult {
+
+		public Refused {
+			Objects.requireNonNull(refusal, "refusal");
+		}
+
+	}
+
+	/**
+	 * Not known yet.
+	 *
+	 * @param answer the result to come
+	 */
+	record Pending(CompletionStage<? extends CredentialResult> answer) implements CredentialResult {
+
+		public Pending {
+			Objects.requireNonNull(answer, "answer");
+		}
+
+	}
+
+}

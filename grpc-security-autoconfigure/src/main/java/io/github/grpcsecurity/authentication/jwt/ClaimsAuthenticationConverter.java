@@ -1,0 +1,75 @@
+package io.github.grpcsecurity.authentication.jwt;
+
+import java.util.Collection;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.core.convert.converter.Converter;
+import org.springframework.security.authentication.AbstractAuthenticationToken;
+import org.springframework.security.core.GrantedAuthority;
+import org.springframework.security.core.authority.SimpleGrantedAuthority;
+import org.springframework.security.oauth2.jwt.Jwt;
+import org.springframework.security.oauth2.server.resource.InvalidBearerTokenException;
+import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationConverter;
+import org.springframework.util.StringUtils;
+
+/**
+ * Names the principal and its authorities by the claims of a token.
+ */
+final class ClaimsAuthenticationConverter implements Converter<Jwt, AbstractAuthenticationToken> {
+
+	private final String principalClaim;
+
+	private final List<JwtIssuer.AuthoritiesClaim> authorities;
+
+	private final JwtAuthenticationConverter converter = new JwtAuthenticationConverter();
+
+	ClaimsAuthenticationConverter(String principalClaim, List<JwtIssuer.AuthoritiesClaim> authorities) {
+		this.principalClaim = principalClaim;
+		this.authorities = authorities;
+		this.converter.setPrincipalClaimName(principalClaim);
+		this.converter.setJwtGrantedAuthoritiesConverter(this::authorities);
+	}
+
+	@Override
+	public AbstractAuthenticationToken convert(Jwt jwt) {
+		if (!(jwt.getClaims().get(this.principalClaim) instanceof String name) || !StringUtils.hasText(name)) {
+			throw new InvalidBearerTokenException("token does not name its principal");
+		}
+		return this.converter.convert(jwt);
+	}
+
+	private Collection<GrantedAuthority> authorities(Jwt jwt) {
+		Set<GrantedAuthority> granted = new LinkedHashSet<>();
+		for (JwtIssuer.AuthoritiesClaim authorities : this.authorities) {
+			Object value = find(jwt.getClaims(), authorities.claim());
+			if (value instanceof String text) {
+				for (String name : StringUtils.tokenizeToStringArray(text, " ")) {
+					granted.add(new SimpleGrantedAuthority(authorities.prefix() + name));
+				}
+			}
+			else if (value instanceof Collection<?> names) {
+				for (Object name : names) {
+					if (name instanceof String text && StringUtils.hasText(text)) {
+						granted.add(new SimpleGrantedAuthority(authorities.prefix() + text));
+					}
+				}
+			}
+		}
+		return granted;
+	}
+
+	private static @Nullable Object find(Map<?, ?> claims, String path) {
+		Object value = claims.get(path);
+		int dot = path.indexOf('.');
+		if (value == null && dot > 0 && claims.get(path.substring(0, dot)) instanceof Map<?, ?> nested) {
+			return find(nested, path.substring(dot + 1));
+		}
+		return value;
+	}
+
+}

@@ -1,0 +1,117 @@
+package io.github.grpcsecurity.authentication.jwt;
+
+import java.security.MessageDigest;
+import java.security.cert.X509Certificate;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+
+import io.github.grpcsecurity.authentication.AuthenticationStage;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.testing.CallType;
+import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.TestServer;
+import io.grpc.ManagedChannel;
+import io.grpc.Status.Code;
+import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.NettyServerBuilder;
+import io.netty.handler.ssl.ClientAuth;
+import io.netty.handler.ssl.SslContext;
+import io.netty.handler.ssl.SslContextBuilder;
+import io.netty.handler.ssl.SslProvider;
+import io.netty.pkitesting.CertificateBuilder;
+import io.netty.pkitesting.X509Bundle;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+class JwtTransportIT {
+
+	private final GrpcSecurityThreads threads = new GrpcSecurityThreads();
+
+	private final AuthenticationStage stage = new AuthenticationStage(
+			List.of(JwtCredentialAuthenticator.builder(this.threads)
+				.clock(InstantSource.fixed(TestTokens.NOW))
+				.issuers(List.of(TestTokens.issuerWithKeys()))
+				.build()));
+
+	private final EchoService service = new EchoService();
+
+	@AfterEach
+	void stopThreads() {
+		this.threads.close();
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenConnectionIsPlaintextThenEvenAGoodTokenIsRefused(CallType type) {
+		try (TestServer server = TestServer.network(this.service, List.of(this.stage))) {
+			CallType.Outcome outcome = type.call(server.channel(), TestTokens.bearer(TestTokens.token().sign()), "x");
+
+			assertThat(outcome.code()).isEqualTo(Code.UNAUTHENTICATED);
+			assertThat(outcome.status().getDescription()).isEqualTo("authentication failed");
+			assertThat(this.service.entered).hasValue(0);
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
+		}
+	}
+
+	@Test
+	void callWhenConnectionIsTlsThenTokenIsVerifiedAndItsCertificateCompared() throws Exception {
+		X509Bundle ca = builder("ca").setIsCertificateAuthority(true).buildSelfSigned();
+		X509Bundle serverKey = builder("server").addSanIpAddress("127.0.0.1").buildIssuedBy(ca);
+		X509Bundle alice = builder("alice").buildIssuedBy(ca);
+		X509Bundle mallory = builder("mallory").buildIssuedBy(ca);
+		SslContext serverTls = GrpcSslContexts
+			.configure(SslContextBuilder.forServer(serverKey.getKeyPair().getPrivate(), serverKey.getCertificate()),
+					SslProvider.JDK)
+			.trustManager(ca.getCertificate())
+			.clientAuth(ClientAuth.OPTIONAL)
+			.build();
+		TestTokens.Token bound = TestTokens.token()
+			.claim("cnf", Map.of("x5t#S256", thumbprint(alice.getCertificate())));
+		try (TestServer server = TestServer.network(this.service, (security) -> security.stages(List.of(this.stage)),
+				(builder) -> ((NettyServerBuilder) builder).sslContext(serverTls))) {
+			for (CallType type : CallType.values()) {
+				assertThat(call(server, ca, null, type, TestTokens.token())).isEqualTo(Code.OK);
+				assertThat(call(server, ca, null, type, TestTokens.token().claim("aud", "x")))
+					.isEqualTo(Code.UNAUTHENTICATED);
+			}
+			assertThat(call(server, ca, alice, CallType.UNARY, bound)).isEqualTo(Code.OK);
+			assertThat(call(server, ca, mallory, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
+			assertThat(call(server, ca, null, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
+		}
+	}
+
+	private static CertificateBuilder builder(String name) {
+		return new CertificateBuilder().algorithm(CertificateBuilder.Algorithm.ecp256).subject("CN=" + name);
+	}
+
+	private static String thumbprint(X509Certificate certificate) throws Exception {
+		return TestTokens.encode(MessageDigest.getInstance("SHA-256").digest(certificate.getEncoded()));
+	}
+
+	private static Code call(TestServer server, X509Bundle ca, X509Bundle client, CallType type, TestTokens.Token token)
+			throws Exception {
+		SslContextBuilder tls = GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK)
+			.trustManager(ca.getCertificate());
+		if (client != null) {
+			tls.keyManager(client.getKeyPair().getPrivate(), client.getCertificate());
+		}
+		ManagedChannel channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
+			.sslContext(tls.build())
+			.build();
+		try {
+			return type.call(channel, TestTokens.bearer(token.sign()), "x").code();
+		}
+		finally {
+			channel.shutdownNow();
+			channel.awaitTermination(5, TimeUnit.SECONDS);
+		}
+	}
+
+}
