@@ -13,6 +13,7 @@ import org.springframework.boot.context.properties.EnableConfigurationProperties
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.context.annotation.Bean;
 import org.springframework.core.env.Environment;
+import org.springframework.core.io.ResourceLoader;
 import org.springframework.util.ClassUtils;
 
 /**
@@ -31,7 +32,7 @@ public final class GrpcDevAutoConfiguration {
 	private static final String ENABLED = "grpc.security.dev.enabled";
 
 	@Bean
-	DevDirectory grpcDevDirectory(GrpcDevProperties properties, Environment environment) {
+	DevDirectory grpcDevDirectory(GrpcDevProperties properties, Environment environment, ResourceLoader resources) {
 		HostServer host = new HostServer(environment);
 		if (!host.isLocal()) {
 			throw new InvalidConfigurationPropertyValueException(ENABLED, true,
@@ -39,7 +40,7 @@ public final class GrpcDevAutoConfiguration {
 							+ host.describeAddress() + ". Set " + HostServer.ADDRESS
 							+ "=127.0.0.1, or turn development mode off and set up TLS with grpc.security.tls.*");
 		}
-		if (!ClassUtils.isPresent("io.netty.pkitesting.CertificateBuilder", getClass().getClassLoader())) {
+		if (!ClassUtils.isPresent("io.netty.pkitesting.CertificateBuilder", resources.getClassLoader())) {
 			throw new InvalidConfigurationPropertyValueException(ENABLED, true,
 					"Development mode makes certificates with a library that is not there. Add the dependency "
 							+ "io.netty:netty-pkitesting, or turn development mode off");

@@ -32,7 +32,8 @@ final class KeyStoreReader {
 		store.location().warnIfWorldReadable();
 		String password = (keyPassword != null) ? keyPassword : store.password();
 		return keyAndChain(store.location().property(), store.location().toString(), keyStore, alias, password,
-				"grpc.security.tls.key-alias", "grpc.security.tls.key-password");
+				"grpc.security.tls.key-alias", store.location().property() + "-password",
+				"grpc.security.tls.key-password");
 	}
 
 	static List<X509Certificate> trustAnchors(TlsStore store) {
@@ -58,7 +59,7 @@ final class KeyStoreReader {
 		String keyPassword = bundle.getKey().getPassword();
 		String password = (keyPassword != null) ? keyPassword : stores.getKeyStorePassword();
 		return keyAndChain(BUNDLE, what, keyStore, bundle.getKey().getAlias(), password, "key.alias of the bundle",
-				"key.password of the bundle");
+				"key.password of the bundle", "key.password of the bundle");
 	}
 
 	static List<X509Certificate> trustAnchors(String name, SslBundle bundle) {
@@ -110,7 +111,7 @@ final class KeyStoreReader {
 	}
 
 	private static KeyAndChain keyAndChain(String origin, String what, KeyStore keyStore, @Nullable String alias,
-			@Nullable String password, String aliasSetting, String passwordSetting) {
+			@Nullable String password, String aliasSetting, String passwordSetting, String keyPasswordSetting) {
 		try {
 			String chosen = (alias != null) ? alias : onlyKey(keyStore, what, aliasSetting);
 			if (!keyStore.isKeyEntry(chosen)) {
@@ -127,8 +128,11 @@ final class KeyStoreReader {
 			return new KeyAndChain(origin, privateKey, x509(chain));
 		}
 		catch (UnrecoverableKeyException ex) {
-			throw new TlsConfigurationException(what + " whose key the password does not open.",
-					"Correct " + passwordSetting + ".", ex);
+			throw (password != null)
+					? new TlsConfigurationException(what + " whose key the password does not open.",
+							"Set " + keyPasswordSetting + " to the password of the key.", ex)
+					: new TlsConfigurationException(what + " whose key needs a password.",
+							"Set " + passwordSetting + ".", ex);
 		}
 		catch (GeneralSecurityException ex) {
 			throw new TlsConfigurationException(what + " whose key cannot be read.", "Make the keystore anew.", ex);
