@@ -12,8 +12,8 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  *
  * @param enabled Whether to make throw-away certificates and a key that signs tokens.
  * Works on loopback addresses only.
- * @param directory Directory to put them into. 'grpc-security-dev' in the directory for
- * temporary files if not set.
+ * @param directory Directory for the throw-away credentials. 'grpc-security-dev' in the
+ * one for temporary files if not set.
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.dev")

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -80,8 +79,9 @@ public final class DevDirectory {
 		create(directory);
 		Path first = directory.resolve(DevFiles.CA_CERTIFICATE);
 		createFile(first);
-		try (FileChannel channel = FileChannel.open(first, StandardOpenOption.READ, StandardOpenOption.WRITE);
-				FileLock lock = channel.lock()) {
+		try (FileChannel channel = FileChannel.open(first, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+			// Given back when the channel is closed
+			channel.lock();
 			Instant now = clock.instant();
 			byte[] present = Channels.newInputStream(channel).readAllBytes();
 			DevFiles files = DevFiles.read(directory, new String(present, StandardCharsets.US_ASCII));
@@ -91,7 +91,6 @@ public final class DevDirectory {
 				write(directory, files.contents(), channel);
 			}
 			restrict(directory);
-			logger.debug("Locked with " + lock);
 			return new DevDirectory(directory, reused, files.expiresAt());
 		}
 	}

@@ -57,6 +57,10 @@ public final class ConnectionLimitsConfigurer implements ServerBuilderConfigurer
 		else if (type.equals(IN_PROCESS)) {
 			// There are no connections, and messages are handed over as objects
 			builder.maxInboundMetadataSize(this.limits.maxInboundMetadataSize());
+			if (this.reported.add(type)) {
+				logger.info("An in-process gRPC server keeps only max-inbound-metadata-size of grpc.security.limits: "
+						+ "it has no connections, and messages are not serialized.");
+			}
 		}
 		else {
 			report(type, configureOther(builder));

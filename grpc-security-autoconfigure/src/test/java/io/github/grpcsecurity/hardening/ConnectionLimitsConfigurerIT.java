@@ -13,6 +13,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 
 import io.github.grpcsecurity.testing.CallType;
+import io.github.grpcsecurity.testing.EchoGrpc;
+import io.github.grpcsecurity.testing.EchoReply;
+import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.grpc.ForwardingServerBuilder;
 import io.grpc.ManagedChannel;
@@ -26,6 +29,7 @@ import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.stub.StreamObserver;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -146,10 +150,69 @@ class ConnectionLimitsConfigurerIT {
 		}
 	}
 
+	@ParameterizedTest
+	@EnumSource
+	void configureWhenClientPingsTooOftenThenItsConnectionIsClosed(Flavour flavour) throws Exception {
+		start(flavour.builder.get(), limits(Duration.ofMinutes(30), Duration.ofHours(1)));
+
+		try (RawHttp2Client client = new RawHttp2Client(port())) {
+			for (int i = 0; i < 4; i++) {
+				client.send(RawHttp2Client.ping());
+			}
+
+			ByteBuffer payload = ByteBuffer.wrap(client.await(RawHttp2Client.GOAWAY));
+			payload.getInt();
+			assertThat(payload.getInt()).isEqualTo(ENHANCE_YOUR_CALM);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void configureWhenPingsWithoutCallsArePermittedThenTheyAreAnswered(Flavour flavour) throws Exception {
+		start(flavour.builder.get(), new ConnectionLimits(100, 4 * 1024 * 1024, 8 * 1024, 200, Duration.ofSeconds(30),
+				Duration.ofNanos(1), true, Duration.ofMinutes(30), Duration.ofHours(1), Duration.ofMinutes(5)));
+
+		try (RawHttp2Client client = new RawHttp2Client(port())) {
+			for (int i = 0; i < 10; i++) {
+				client.send(RawHttp2Client.ping());
+			}
+
+			assertThat(client.awaitPings(10)).isEqualTo(10);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void configureWhenGraceOfOldConnectionIsOverThenOpenCallsEnd(Flavour flavour) throws Exception {
+		start(flavour.builder.get(), new ConnectionLimits(100, 4 * 1024 * 1024, 8 * 1024, 200, Duration.ofSeconds(30),
+				Duration.ofMinutes(1), false, Duration.ofMinutes(30), Duration.ofSeconds(1), Duration.ofMillis(100)));
+		CompletableFuture<Status.Code> end = new CompletableFuture<>();
+
+		EchoGrpc.newStub(channel()).bidi(new StreamObserver<>() {
+			@Override
+			public void onNext(EchoReply reply) {
+			}
+
+			@Override
+			public void onError(Throwable ex) {
+				end.complete(Status.fromThrowable(ex).getCode());
+			}
+
+			@Override
+			public void onCompleted() {
+				end.complete(Status.Code.OK);
+			}
+		}).onNext(EchoRequest.newBuilder().setText("hello").build());
+
+		assertThat(end.get(20, TimeUnit.SECONDS)).isEqualTo(Status.Code.UNAVAILABLE);
+	}
+
 	@Test
-	void configureWhenServerIsInProcessThenMetadataIsLimited() throws Exception {
+	void configureWhenServerIsInProcessThenOnlyMetadataIsLimited(CapturedOutput output) throws Exception {
 		start(InProcessServerBuilder.forName("limits"), limits(Duration.ofMinutes(30), Duration.ofHours(1)));
 		this.channel = InProcessChannelBuilder.forName("limits").build();
+		assertThat(output).contains("An in-process gRPC server keeps only max-inbound-metadata-size of "
+				+ "grpc.security.limits: it has no connections, and messages are not serialized.");
 
 		for (CallType type : CallType.values()) {
 			assertThat(type.call(this.channel, headers(9 * 1024), "hello").code())

@@ -19,6 +19,8 @@ final class RawHttp2Client implements AutoCloseable {
 
 	static final int SETTINGS = 4;
 
+	static final int PING = 6;
+
 	static final int GOAWAY = 7;
 
 	private static final int CANCEL = 8;
@@ -61,6 +63,10 @@ final class RawHttp2Client implements AutoCloseable {
 		return frames.toByteArray();
 	}
 
+	static byte[] ping() {
+		return frame(PING, 0, 0, new byte[8]);
+	}
+
 	private static void literal(ByteArrayOutputStream block, byte[] name, String value) throws IOException {
 		block.write(name);
 		block.write(value.length());
@@ -87,6 +93,25 @@ final class RawHttp2Client implements AutoCloseable {
 				return payload;
 			}
 		}
+	}
+
+	/**
+	 * Counts the answers to pings until the server says good-bye or has answered this
+	 * many.
+	 */
+	int awaitPings(int count) throws IOException {
+		int answers = 0;
+		while (answers < count) {
+			int lengthAndType = this.in.readInt();
+			this.in.readByte();
+			this.in.readInt();
+			this.in.readNBytes(lengthAndType >>> 8);
+			if ((lengthAndType & 0xff) == GOAWAY) {
+				return answers;
+			}
+			answers += ((lengthAndType & 0xff) == PING) ? 1 : 0;
+		}
+		return answers;
 	}
 
 	/** Reads the settings of the server. */

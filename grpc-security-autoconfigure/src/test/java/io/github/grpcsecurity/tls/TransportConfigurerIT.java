@@ -2,6 +2,7 @@ package io.github.grpcsecurity.tls;
 
 import java.io.IOException;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.nio.file.Path;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -11,9 +12,12 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
+import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLPeerUnverifiedException;
 import javax.net.ssl.SSLSession;
+import javax.net.ssl.SSLSocket;
+import javax.net.ssl.TrustManager;
 
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
@@ -183,6 +187,33 @@ class TransportConfigurerIT {
 
 			assertThat(socket.getInputStream().read()).isEqualTo(-1);
 			assertThat(Duration.ofNanos(System.nanoTime() - begin)).isLessThan(Duration.ofSeconds(5));
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void configureWhenClientDoesNotOfferHttp2ThenItIsTurnedAway(NettyFlavour flavour) throws Exception {
+		start(flavour, settings(ClientAuth.NONE));
+		SSLContext context = SSLContext.getInstance("TLS");
+		context.init(null, new TrustManager[] { this.certificates.ca().toTrustManager() }, null);
+
+		try (SSLSocket socket = (SSLSocket) context.getSocketFactory().createSocket("127.0.0.1", port())) {
+			socket.setSoTimeout(10_000);
+
+			// No bytes of HTTP/2, which a server sends first, but the end
+			assertThat(readOrEnd(socket)).isEqualTo(-1);
+		}
+	}
+
+	private static int readOrEnd(SSLSocket socket) {
+		try {
+			return socket.getInputStream().read();
+		}
+		catch (SocketTimeoutException ex) {
+			throw new AssertionError("The connection stays open", ex);
+		}
+		catch (IOException ex) {
+			return -1;
 		}
 	}
 
