@@ -83,15 +83,29 @@ public final class DevDirectory {
 			// Given back when the channel is closed
 			channel.lock();
 			Instant now = clock.instant();
-			byte[] present = Channels.newInputStream(channel).readAllBytes();
-			DevFiles files = DevFiles.read(directory, new String(present, StandardCharsets.US_ASCII));
+			// Only through this channel: closing another one would give the lock back
+			String ca = new String(Channels.newInputStream(channel).readAllBytes(), StandardCharsets.ISO_8859_1);
+			DevFiles files = DevFiles.read(directory, ca);
 			boolean reused = files != null && files.isUsable(now);
 			if (files == null || !reused) {
+				checkOverwritable(directory, ca);
 				files = DevFiles.generate(now);
 				write(directory, files.contents(), channel);
 			}
 			restrict(directory);
 			return new DevDirectory(directory, reused, files.expiresAt());
+		}
+	}
+
+	// Somebody's real keys may have the same names
+	private static void checkOverwritable(Path directory, String ca) throws IOException {
+		String foreign = DevFiles.findForeign(directory, ca);
+		if (foreign != null) {
+			if (ca.isEmpty()) {
+				Files.delete(directory.resolve(DevFiles.CA_CERTIFICATE));
+			}
+			throw refused(directory, foreign + " in it was not made by development mode and would be overwritten. "
+					+ "Name a directory that is used for nothing else");
 		}
 	}
 
@@ -116,7 +130,7 @@ public final class DevDirectory {
 		}
 		if (!Files.getOwner(directory, LinkOption.NOFOLLOW_LINKS).getName().equals(currentUser())) {
 			throw refused(directory,
-					"it belongs to another user, who could change the files. " + "Name a directory of your own");
+					"it belongs to another user, who could change the files. Name a directory of your own");
 		}
 		Set<PosixFilePermission> permissions = Files.getPosixFilePermissions(directory);
 		if (permissions.contains(PosixFilePermission.GROUP_WRITE)

@@ -23,6 +23,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 
+import javax.security.auth.x500.X500Principal;
+
 import io.netty.pkitesting.CertificateBuilder;
 import io.netty.pkitesting.CertificateBuilder.KeyUsage;
 import io.netty.pkitesting.X509Bundle;
@@ -52,6 +54,8 @@ final class DevFiles {
 
 	private static final Set<String> PRIVATE = Set.of(SERVER_KEY, CLIENT_KEY, JWT_KEY);
 
+	private static final String CA_NAME = "CN=gRPC Security throw-away CA for development";
+
 	private static final Duration VALIDITY = Duration.ofDays(30);
 
 	private static final Duration RENEW_BEFORE = Duration.ofDays(1);
@@ -74,11 +78,48 @@ final class DevFiles {
 			if (!Files.isRegularFile(file)) {
 				return null;
 			}
-			// The first file is locked by whoever reads, and on Windows closed to others
-			contents.put(name,
-					name.equals(CA_CERTIFICATE) ? caCertificate : Files.readString(file, StandardCharsets.ISO_8859_1));
+			contents.put(name, content(file, caCertificate));
 		}
 		return new DevFiles(contents);
+	}
+
+	/**
+	 * The name of a file that cannot come from here: a certificate of another authority,
+	 * or anything at all where no certificate of ours is.
+	 */
+	static @Nullable String findForeign(Path directory, String caCertificate) throws IOException {
+		String present = null;
+		boolean ours = false;
+		for (String name : NAMES) {
+			Path file = directory.resolve(name);
+			if (!Files.isRegularFile(file) || Files.size(file) == 0) {
+				continue;
+			}
+			present = name;
+			X509Certificate certificate = name.endsWith(".pem") ? certificateIn(content(file, caCertificate)) : null;
+			if (certificate != null) {
+				if (!certificate.getIssuerX500Principal().equals(new X500Principal(CA_NAME))) {
+					return name;
+				}
+				ours = true;
+			}
+		}
+		return ours ? null : present;
+	}
+
+	private static @Nullable X509Certificate certificateIn(String text) {
+		try {
+			PemContent content = PemContent.of(text);
+			List<X509Certificate> found = (content != null) ? content.getCertificates() : List.of();
+			return found.isEmpty() ? null : found.get(0);
+		}
+		catch (IllegalStateException ex) {
+			return null;
+		}
+	}
+
+	private static String content(Path file, String caCertificate) throws IOException {
+		return file.endsWith(CA_CERTIFICATE) ? caCertificate : Files.readString(file, StandardCharsets.ISO_8859_1);
 	}
 
 	static DevFiles generate(Instant now) {
@@ -94,7 +135,7 @@ final class DevFiles {
 
 	private static DevFiles generateFrom(CertificateBuilder template) throws Exception {
 		X509Bundle ca = template.copy()
-			.subject("CN=gRPC Security throw-away CA for development")
+			.subject(CA_NAME)
 			.setIsCertificateAuthority(true)
 			.setKeyUsage(true, KeyUsage.keyCertSign, KeyUsage.cRLSign)
 			.buildSelfSigned();

@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.jwk.KeyUse;
+import io.github.grpcsecurity.testing.TestCertificates;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -151,6 +152,27 @@ class DevDirectoryTests {
 
 		assertThatExceptionOfType(InvalidConfigurationPropertyValueException.class).isThrownBy(() -> prepare(NOW))
 			.satisfies((ex) -> assertThat(ex.getReason()).isEqualTo("it is no directory, or a link. Name a directory"));
+	}
+
+	@Test
+	void prepareWhenDirectoryHoldsKeysOfSomebodyThenLeavesThemAlone() throws IOException {
+		Path directory = Files.createDirectory(this.temporary.resolve("dev"));
+		TestCertificates real = TestCertificates.in(directory);
+		Path key = real.serverKeyPem();
+		String before = Files.readString(key);
+
+		assertRefuses("server-key.pem");
+		assertThat(directory).isDirectoryNotContaining("glob:**ca.pem");
+		real.caPem();
+		real.serverPem();
+		assertRefuses("ca.pem");
+		assertThat(key).hasContent(before);
+	}
+
+	private void assertRefuses(String name) {
+		assertThatExceptionOfType(InvalidConfigurationPropertyValueException.class).isThrownBy(() -> prepare(NOW))
+			.satisfies((ex) -> assertThat(ex.getReason()).isEqualTo(name + " in it was not made by development mode "
+					+ "and would be overwritten. Name a directory that is used for nothing else"));
 	}
 
 	@Test
