@@ -1,0 +1,37 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import io.github.grpcsecurity.dev.DevDirectory;
+import io.github.grpcsecurity.tls.TlsMaterialSource;
+import io.github.grpcsecurity.tls.TransportConfigurer;
+
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.ssl.SslBundles;
+import org.springframework.context.annotation.Bean;
+import org.springframework.core.env.Environment;
+import org.springframework.core.io.ResourceLoader;
+
+/**
+ * Serves TLS, or plaintext where that has been asked for by name.
+ *
+ * @since 0.1.0
+ */
+@AutoConfiguration(after = { SslAutoConfiguration.class, GrpcDevAutoConfiguration.class })
+@ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
+@EnableConfigurationProperties({ GrpcSecurityProperties.class, GrpcTlsProperties.class })
+public final class GrpcTransportAutoConfiguration {
+
+	@Bean
+	@ConditionalOnMissingBean
+	TransportConfigurer grpcTransportConfigurer(GrpcSecurityProperties security, GrpcTlsProperties tls,
+			Environment environment, ResourceLoader resources, ObjectProvider<TlsMaterialSource> source,
+			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev) {
+		return new TransportSetup(security, tls, environment, resources).configurer(source.getIfAvailable(),
+				bundles.getIfAvailable(), dev.getIfAvailable());
+	}
+
+}

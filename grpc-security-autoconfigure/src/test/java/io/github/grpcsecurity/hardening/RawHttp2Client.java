@@ -1,0 +1,132 @@
+package io.github.grpcsecurity.hardening;
+
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.Socket;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Speaks HTTP/2 frame by frame over plaintext, as no decent client would. */
+final class RawHttp2Client implements AutoCloseable {
+
+	static final int HEADERS = 1;
+
+	static final int RST_STREAM = 3;
+
+	static final int SETTINGS = 4;
+
+	static final int PING = 6;
+
+	static final int GOAWAY = 7;
+
+	private static final int CANCEL = 8;
+
+	private final Socket socket;
+
+	private final DataInputStream in;
+
+	private final OutputStream out;
+
+	RawHttp2Client(int port) throws IOException {
+		this.socket = new Socket("127.0.0.1", port);
+		this.socket.setSoTimeout(10_000);
+		this.in = new DataInputStream(this.socket.getInputStream());
+		this.out = this.socket.getOutputStream();
+		this.out.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+		this.out.write(frame(SETTINGS, 0, 0, new byte[0]));
+		this.out.flush();
+	}
+
+	void send(byte[] frames) throws IOException {
+		this.out.write(frames);
+		this.out.flush();
+	}
+
+	/** The start of a unary call on a stream, and its cancellation right after. */
+	static byte[] callAndReset(int stream, String path) throws IOException {
+		ByteArrayOutputStream block = new ByteArrayOutputStream();
+		// RFC 7541: indexed POST and http, then literals that are not indexed
+		block.write(0x83);
+		block.write(0x86);
+		literal(block, new byte[] { 0x04 }, path);
+		literal(block, new byte[] { 0x01 }, "localhost");
+		literal(block, new byte[] { 0x0f, 0x10 }, "application/grpc");
+		block.write(0);
+		literal(block, new byte[] { 2, 't', 'e' }, "trailers");
+		ByteArrayOutputStream frames = new ByteArrayOutputStream();
+		frames.write(frame(HEADERS, 4, stream, block.toByteArray()));
+		frames.write(frame(RST_STREAM, 0, stream, ByteBuffer.allocate(4).putInt(CANCEL).array()));
+		return frames.toByteArray();
+	}
+
+	static byte[] ping() {
+		return frame(PING, 0, 0, new byte[8]);
+	}
+
+	private static void literal(ByteArrayOutputStream block, byte[] name, String value) throws IOException {
+		block.write(name);
+		block.write(value.length());
+		block.write(value.getBytes(StandardCharsets.US_ASCII));
+	}
+
+	private static byte[] frame(int type, int flags, int stream, byte[] payload) {
+		return ByteBuffer.allocate(9 + payload.length)
+			.putInt((payload.length << 8) | type)
+			.put((byte) flags)
+			.putInt(stream)
+			.put(payload)
+			.array();
+	}
+
+	/** Reads frames up to one of this type; fails if there is none. */
+	byte[] await(int type) throws IOException {
+		while (true) {
+			int lengthAndType = this.in.readInt();
+			this.in.readByte();
+			this.in.readInt();
+			byte[] payload = this.in.readNBytes(lengthAndType >>> 8);
+			if ((lengthAndType & 0xff) == type) {
+				return payload;
+			}
+		}
+	}
+
+	/**
+	 * Counts the answers to pings until the server says good-bye or has answered this
+	 * many.
+	 */
+	int awaitPings(int count) throws IOException {
+		int answers = 0;
+		while (answers < count) {
+			int lengthAndType = this.in.readInt();
+			this.in.readByte();
+			this.in.readInt();
+			this.in.readNBytes(lengthAndType >>> 8);
+			if ((lengthAndType & 0xff) == GOAWAY) {
+				return answers;
+			}
+			answers += ((lengthAndType & 0xff) == PING) ? 1 : 0;
+		}
+		return answers;
+	}
+
+	/** Reads the settings of the server. */
+	Map<Integer, Long> settings() throws IOException {
+		ByteBuffer payload = ByteBuffer.wrap(await(SETTINGS));
+		Map<Integer, Long> settings = new HashMap<>();
+		while (payload.hasRemaining()) {
+			settings.put((int) payload.getShort(), payload.getInt() & 0xffffffffL);
+		}
+		return settings;
+	}
+
+	@Override
+	public void close() throws IOException {
+		this.socket.close();
+	}
+
+}
