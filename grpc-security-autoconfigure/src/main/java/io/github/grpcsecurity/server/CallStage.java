@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.server;
 
+import java.util.Collection;
+
 /**
  * One feature's part in the pipeline.
  * <p>
@@ -19,6 +21,14 @@ public interface CallStage {
 	 * @return the stage; the same at every call
 	 */
 	SecurityStage stage();
+
+	/**
+	 * Looks at all methods of the server before their plans are compiled: the place to
+	 * find settings that name no method. An exception counts as one of {@link #plan}.
+	 * @param methods all methods that the server has; at least one
+	 */
+	default void validate(Collection<SecuredMethod> methods) {
+	}
 
 	/**
 	 * Adds this feature's checks to the plan of a method.
