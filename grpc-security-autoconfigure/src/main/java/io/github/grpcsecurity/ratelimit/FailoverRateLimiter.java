@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @since 0.1.0
  */
-public final class FailoverRateLimiter implements RateLimiter {
+public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private static final Log logger = LogFactory.getLog(FailoverRateLimiter.class);
 
@@ -96,6 +96,12 @@ public final class FailoverRateLimiter implements RateLimiter {
 		Attempt attempt = new Attempt(permits);
 		attempt.start();
 		return attempt.answer;
+	}
+
+	/** Lets go of the shared permits. */
+	@Override
+	public void close() {
+		this.shared.close();
 	}
 
 	private RateLimitDecision fallback(List<RateLimitPermit> permits) {

@@ -72,7 +72,10 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			RateLimitDecision decision = RateLimitDecision.of(permits, debts);
 			if (decision.permitted()) {
 				for (int i = 0; i < entries.size(); i++) {
-					entries.get(i).owes(decision.results().get(i).debt(), now);
+					RateLimitDecision.Result result = decision.results().get(i);
+					if (!result.denied()) {
+						entries.get(i).owes(result.debt(), now);
+					}
 				}
 			}
 			return decision;
@@ -158,7 +161,8 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	/** When a key has its permits back. */
 	private static final class Entry {
 
-		private long whole;
+		// At first, a time that is over by any clock
+		private long whole = Long.MIN_VALUE / 2;
 
 		private long fraction;
 
@@ -208,9 +212,6 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			if (shared != null && shared.whole >= now) {
 				fresh.whole = shared.whole;
 				fresh.fraction = shared.fraction;
-			}
-			else {
-				fresh.whole = now;
 			}
 			this.entries.put(key, fresh);
 			return fresh;

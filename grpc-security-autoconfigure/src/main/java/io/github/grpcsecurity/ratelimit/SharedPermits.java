@@ -10,7 +10,7 @@ import java.util.concurrent.CompletionStage;
  *
  * @since 0.1.0
  */
-public interface SharedPermits extends RateLimiter {
+public interface SharedPermits extends RateLimiter, AutoCloseable {
 
 	/**
 	 * Connects, or makes sure that it still is connected. Never called twice at a time.
@@ -18,5 +18,9 @@ public interface SharedPermits extends RateLimiter {
 	 * @return completes when permits can be asked for
 	 */
 	CompletionStage<?> connect();
+
+	/** Lets go of the connection. */
+	@Override
+	void close();
 
 }

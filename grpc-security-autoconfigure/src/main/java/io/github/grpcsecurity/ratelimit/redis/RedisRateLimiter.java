@@ -156,6 +156,15 @@ public final class RedisRateLimiter implements SharedPermits {
 		return answer;
 	}
 
+	@Override
+	public void close() {
+		Connection current = this.connection;
+		this.connection = null;
+		if (current != null) {
+			current.spring.close();
+		}
+	}
+
 	private static void send(RedisFuture<List<Object>> sent, CompletableFuture<RateLimitDecision> answer,
 			List<RateLimitPermit> permits, Retry retry) {
 		CompletionStage<RateLimitDecision> end = answer;
