@@ -44,6 +44,10 @@ final class LimitCheck implements CallCheck {
 	}
 
 	static void validate(List<RateLimitRule> rules, Collection<SecuredMethod> methods) {
+		if (methods.isEmpty()) {
+			// Nothing is wrong with the rules of a server that has no services yet
+			return;
+		}
 		for (RateLimitRule rule : rules) {
 			for (MethodPattern pattern : rule.methods()) {
 				if (!pattern.toString().equals("**") && methods.stream().noneMatch(pattern::matches)) {

@@ -40,13 +40,13 @@ public final class PeerLimitStage implements CallStage {
 	}
 
 	@Override
-	public void validate(Collection<SecuredMethod> methods) {
-		LimitCheck.validate(this.rules, methods);
+	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
+		LimitCheck.plan(this.rules, method, plan, this.limiter, this.observer);
 	}
 
 	@Override
-	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
-		LimitCheck.plan(this.rules, method, plan, this.limiter, this.observer);
+	public void planned(Collection<SecuredMethod> methods) {
+		LimitCheck.validate(this.rules, methods);
 	}
 
 }

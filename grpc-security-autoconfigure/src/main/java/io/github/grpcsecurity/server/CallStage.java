@@ -23,18 +23,20 @@ public interface CallStage {
 	SecurityStage stage();
 
 	/**
-	 * Looks at all methods of the server before their plans are compiled: the place to
-	 * find settings that name no method. An exception counts as one of {@link #plan}.
-	 * @param methods all methods that the server has; at least one
-	 */
-	default void validate(Collection<SecuredMethod> methods) {
-	}
-
-	/**
 	 * Adds this feature's checks to the plan of a method.
 	 * @param method the method, or the stand-in for all unknown methods
 	 * @param plan receives the checks
 	 */
 	void plan(SecuredMethod method, MethodPlan.Builder plan);
+
+	/**
+	 * Called when all methods have been planned and before any call runs by these plans:
+	 * the place to find settings that apply to no method. Throwing has the same effect as
+	 * in {@link #plan}.
+	 * @param methods all methods of the server, at least one, without the stand-in for
+	 * unknown ones
+	 */
+	default void planned(Collection<SecuredMethod> methods) {
+	}
 
 }

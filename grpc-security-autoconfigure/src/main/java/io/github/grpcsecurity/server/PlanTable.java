@@ -28,9 +28,6 @@ final class PlanTable {
 	PlanTable(List<CallStage> stages, Collection<SecuredMethod> methods) {
 		this.stages = new ArrayList<>(stages);
 		this.stages.sort(Comparator.comparing(CallStage::stage));
-		if (!methods.isEmpty()) {
-			this.stages.forEach((stage) -> stage.validate(methods));
-		}
 		Map<String, MethodPlan> compiled = new LinkedHashMap<>();
 		for (SecuredMethod method : methods) {
 			compiled.put(method.fullName(), compile(method));

@@ -48,8 +48,8 @@ public final class StatusTranslator {
 
 	private static final Log logger = LogFactory.getLog(StatusTranslator.class);
 
-	private static final Metadata.Key<com.google.rpc.Status> DETAILS = ProtoUtils
-		.keyForProto(com.google.rpc.Status.getDefaultInstance());
+	private static final Metadata.Key<com.google.rpc.Status> DETAILS = Metadata.Key.of("grpc-status-details-bin",
+			ProtoUtils.metadataMarshaller(com.google.rpc.Status.getDefaultInstance()));
 
 	private static final String INTERNAL_ERROR = "internal error";
 
