@@ -138,7 +138,7 @@ class FailoverRateLimiterTests {
 			get(limiter.tryAcquire(permits("k" + i, this.local)));
 		}
 		assertThat(this.shared.asked - before).isEqualTo(5);
-		assertThat(output.toString().split("Shared rate limits cannot be asked for", -1)).hasSize(2);
+		assertThat(output.toString().split("on-failure says: java.lang.IllegalStateException: down", -1)).hasSize(2);
 
 		this.clock.advance(Duration.ofSeconds(1));
 		for (int i = 0; i < 10; i++) {

@@ -28,6 +28,7 @@ import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoGrpc;
+import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestRedis;
@@ -156,9 +157,8 @@ class RateLimitIT {
 
 	private static FailoverRateLimiter inRedis(LettuceConnectionFactory factory, Duration budget,
 			RateLimitRule... rules) {
-		FailoverRateLimiter limiter = new FailoverRateLimiter(
-				new RedisRateLimiter(factory, "it:", threads.executor()), inMemory(), List.of(rules), 1, budget,
-				threads.scheduler(), System::nanoTime);
+		FailoverRateLimiter limiter = new FailoverRateLimiter(new RedisRateLimiter(factory, "it:", threads.executor()),
+				inMemory(), List.of(rules), 1, budget, threads.scheduler(), System::nanoTime);
 		limiter.connect();
 		awaitShared(limiter);
 		return limiter;
@@ -314,7 +314,8 @@ class RateLimitIT {
 				quota = quota || detail.is(QuotaFailure.class);
 			}
 			assertThat(retry).isNotNull();
-			assertThat(retry.getRetryDelay().getSeconds() * 1000 + (retry.getRetryDelay().getNanos() + 999_999) / 1_000_000)
+			assertThat(retry.getRetryDelay().getSeconds() * 1000
+					+ (retry.getRetryDelay().getNanos() + 999_999) / 1_000_000)
 				.isEqualTo(millis);
 			assertThat(quota).isTrue();
 			assertThat(trailers.toString()).doesNotContain("\"r\"");
@@ -381,18 +382,18 @@ class RateLimitIT {
 			return answer;
 		};
 		try (TestServer server = serve(pending, rule("r", 1, HOUR))) {
-			MethodDescriptor<EchoRequest, ?> method = EchoGrpc.getServiceDescriptor()
+			MethodDescriptor<EchoRequest, EchoReply> method = EchoGrpc.getServiceDescriptor()
 				.getMethods()
 				.stream()
 				.filter((candidate) -> candidate.getFullMethodName().equals(type.method()))
 				.map((candidate) -> {
 					@SuppressWarnings("unchecked")
-					MethodDescriptor<EchoRequest, ?> typed = (MethodDescriptor<EchoRequest, ?>) candidate;
+					MethodDescriptor<EchoRequest, EchoReply> typed = (MethodDescriptor<EchoRequest, EchoReply>) candidate;
 					return typed;
 				})
 				.findFirst()
 				.orElseThrow();
-			ClientCall<EchoRequest, ?> call = server.channel().newCall(method, CallOptions.DEFAULT);
+			ClientCall<EchoRequest, EchoReply> call = server.channel().newCall(method, CallOptions.DEFAULT);
 			call.start(new ClientCall.Listener<>() {
 			}, new Metadata());
 			call.sendMessage(EchoRequest.newBuilder().setText("a").build());
