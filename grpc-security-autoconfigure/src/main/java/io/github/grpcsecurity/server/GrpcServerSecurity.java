@@ -3,6 +3,7 @@ package io.github.grpcsecurity.server;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -111,7 +112,7 @@ public final class GrpcServerSecurity {
 	private synchronized void compile(List<SecuredMethod> found) {
 		Map<String, SecuredMethod> all = new LinkedHashMap<>(this.methods);
 		found.forEach((method) -> all.put(method.fullName(), method));
-		PlanTable compiled = new PlanTable(this.stages, all.values());
+		PlanTable compiled = plan(all.values());
 		this.methods.putAll(all);
 		this.plans = compiled;
 	}
@@ -122,7 +123,13 @@ public final class GrpcServerSecurity {
 	 * stay as they are.
 	 */
 	public synchronized void refresh() {
-		this.plans = new PlanTable(this.stages, this.methods.values());
+		this.plans = plan(this.methods.values());
+	}
+
+	private PlanTable plan(Collection<SecuredMethod> methods) {
+		PlanTable planned = new PlanTable(this.stages, methods);
+		this.stages.forEach((stage) -> stage.planned(Collections.unmodifiableCollection(methods)));
+		return planned;
 	}
 
 	/**

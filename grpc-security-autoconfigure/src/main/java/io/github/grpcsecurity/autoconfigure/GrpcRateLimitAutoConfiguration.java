@@ -1,0 +1,152 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.List;
+
+import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Store;
+import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
+import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
+import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
+import io.github.grpcsecurity.ratelimit.PeerLimitStage;
+import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.ratelimit.redis.RedisRateLimiter;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.lettuce.core.AbstractRedisClient;
+import io.micrometer.core.instrument.MeterRegistry;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.core.annotation.Order;
+import org.springframework.core.env.Environment;
+import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
+
+/**
+ * Limits the rate of gRPC calls by the rules under {@code grpc.security.rate-limit}.
+ *
+ * @since 0.1.0
+ */
+@AutoConfiguration(afterName = { "org.springframework.boot.data.redis.autoconfigure.DataRedisAutoConfiguration",
+		"org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration" })
+@ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
+@EnableConfigurationProperties(GrpcRateLimitProperties.class)
+public final class GrpcRateLimitAutoConfiguration {
+
+	private static final Log logger = LogFactory.getLog(GrpcRateLimitAutoConfiguration.class);
+
+	@Bean
+	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties) {
+		return GrpcRateLimitRules.of(properties);
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	PeerLimitStage grpcPeerLimitStage(GrpcRateLimitRules rules, RateLimiter limiter,
+			ObjectProvider<RateLimitObserver> observers) {
+		return new PeerLimitStage(rules.rules(), limiter, all(observers));
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	PrincipalLimitStage grpcPrincipalLimitStage(GrpcRateLimitRules rules, RateLimiter limiter,
+			ObjectProvider<RateLimitObserver> observers) {
+		return new PrincipalLimitStage(rules.rules(), limiter, all(observers));
+	}
+
+	private static RateLimitObserver all(ObjectProvider<RateLimitObserver> provider) {
+		List<RateLimitObserver> observers = provider.orderedStream().toList();
+		return (rule, outcome) -> observers.forEach((observer) -> observer.applied(rule, outcome));
+	}
+
+	private static RateLimiter inMemory(GrpcRateLimitRules rules, String reason) {
+		if (!rules.rules().isEmpty()) {
+			logger.info("Rate limits are kept in this server alone, because " + reason);
+		}
+		return new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	@Order(1)
+	@ConditionalOnClass({ LettuceConnectionFactory.class, AbstractRedisClient.class })
+	static class LettuceConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, GrpcRateLimitRules rules,
+				GrpcSecurityThreads threads, ObjectProvider<LettuceConnectionFactory> connectionFactories,
+				ConfigurableListableBeanFactory beanFactory, Environment environment) {
+			if (properties.store() == Store.MEMORY) {
+				return inMemory(rules, "grpc.security.rate-limit.store is 'memory'");
+			}
+			LettuceConnectionFactory connectionFactory = connectionFactories.getIfUnique();
+			if (properties.store() == Store.REDIS) {
+				if (connectionFactory == null) {
+					throw new MissingRedisException(connectionFactories.stream().findAny().isPresent());
+				}
+				return inRedis(properties, rules, threads, connectionFactory,
+						"grpc.security.rate-limit.store is 'redis'");
+			}
+			ConfiguredRedis redis = ConfiguredRedis.find(beanFactory, environment);
+			if (connectionFactory == null || !redis.configured()) {
+				return inMemory(rules, (connectionFactory == null) ? "there is no single LettuceConnectionFactory bean"
+						: redis.reason());
+			}
+			return inRedis(properties, rules, threads, connectionFactory, redis.reason());
+		}
+
+		private static RateLimiter inRedis(GrpcRateLimitProperties properties, GrpcRateLimitRules rules,
+				GrpcSecurityThreads threads, LettuceConnectionFactory connectionFactory, String reason) {
+			RedisRateLimiter redis = new RedisRateLimiter(connectionFactory, properties.redis().keyPrefix(),
+					threads.executor());
+			InMemoryRateLimiter local = new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
+			FailoverRateLimiter limiter = new FailoverRateLimiter(redis, local, rules.rules(),
+					properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
+					System::nanoTime);
+			if (!rules.rules().isEmpty()) {
+				logger.info("Rate limits are kept in Redis, because " + reason);
+				limiter.connect();
+			}
+			return limiter;
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	@Order(2)
+	static class MemoryConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, GrpcRateLimitRules rules) {
+			if (properties.store() == Store.REDIS) {
+				throw new MissingRedisException(false);
+			}
+			return inMemory(rules, "Spring Data Redis with Lettuce is not on the class path");
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass(MeterRegistry.class)
+	@ConditionalOnBean(MeterRegistry.class)
+	static class MetricsConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		MicrometerRateLimitObserver grpcRateLimitMetrics(GrpcRateLimitRules rules, MeterRegistry registry) {
+			return new MicrometerRateLimitObserver(rules.rules(), registry);
+		}
+
+	}
+
+}

@@ -1,0 +1,103 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import io.grpc.Status;
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+import org.springframework.boot.convert.DurationUnit;
+
+/**
+ * Settings for limiting the rate of gRPC calls.
+ *
+ * @param store Where permits are kept. With "auto" they are kept in Redis if a server is
+ * configured for Spring Data Redis, and in this server alone otherwise.
+ * @param rules Limits that calls count against. All that apply to a call have to admit
+ * it.
+ * @param expectedInstances Number of servers that share a limit while Redis does not
+ * answer. Each of them then hands out its part of the limit.
+ * @param redis Settings for permits that are kept in Redis.
+ * @since 0.1.0
+ */
+@ConfigurationProperties(prefix = "grpc.security.rate-limit", ignoreUnknownFields = false)
+public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @DefaultValue List<Rule> rules,
+		@DefaultValue("1") int expectedInstances, @DefaultValue Redis redis) {
+
+	/** Where permits can be kept. */
+	public enum Store {
+
+		/** In Redis if a server is configured, in memory otherwise. */
+		AUTO,
+
+		/** In Redis. */
+		REDIS,
+
+		/** In this server alone. */
+		MEMORY
+
+	}
+
+	/** What a call over a limit ends with. */
+	public enum ResponseStatus {
+
+		/** What clients of gRPC expect. */
+		RESOURCE_EXHAUSTED(Status.Code.RESOURCE_EXHAUSTED),
+
+		/** For clients that retry only this one. */
+		UNAVAILABLE(Status.Code.UNAVAILABLE);
+
+		private final Status.Code code;
+
+		ResponseStatus(Status.Code code) {
+			this.code = code;
+		}
+
+		Status.Code code() {
+			return this.code;
+		}
+
+	}
+
+	/**
+	 * One limit.
+	 *
+	 * @param name Name of the rule in audit events, metrics and Redis keys.
+	 * @param key What is counted separately: "peer", "principal", "method", "service",
+	 * "global" or "header:" and the name of a header.
+	 * @param methods Methods that the rule is for, as "package.Service/Method" with "*"
+	 * for any part of a name, or "**" for all, also for those the server does not have.
+	 * @param limit Permits per period.
+	 * @param period Length of the period. Seconds are used if no unit is given.
+	 * @param burst Permits that can be taken at once. The same as the limit if not set.
+	 * @param cost Permits that one call takes.
+	 * @param shadow Whether the rule only counts what it would refuse.
+	 * @param onFailure What happens while Redis does not answer: "local" counts in this
+	 * server, "allow" lets calls pass, "deny" refuses them.
+	 * @param responseStatus Status of a call that is over the limit.
+	 */
+	public record Rule(@Nullable String name, @Nullable String key, @DefaultValue("**") List<String> methods,
+			@Nullable Long limit, @DefaultValue("1s") @DurationUnit(ChronoUnit.SECONDS) Duration period,
+			@Nullable Long burst, @DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
+			@DefaultValue("local") OnFailure onFailure,
+			@DefaultValue("resource-exhausted") ResponseStatus responseStatus) {
+
+	}
+
+	/**
+	 * Settings for permits that are kept in Redis.
+	 *
+	 * @param timeout How long a call waits for its permits at most. Milliseconds are used
+	 * if no unit is given.
+	 * @param keyPrefix Start of the names of all keys.
+	 */
+	public record Redis(@DefaultValue("20ms") @DurationUnit(ChronoUnit.MILLIS) Duration timeout,
+			@DefaultValue("grpc-security:") String keyPrefix) {
+
+	}
+
+}

@@ -1,0 +1,138 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Supplier;
+import java.util.regex.Pattern;
+
+import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Rule;
+import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.RateLimitKey;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.server.MethodPattern;
+import org.jspecify.annotations.Nullable;
+
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+
+/**
+ * The rules that {@link GrpcRateLimitProperties} ask for, checked.
+ *
+ * @param rules the rules, in their order
+ */
+record GrpcRateLimitRules(List<RateLimitRule> rules) {
+
+	private static final String PREFIX = "grpc.security.rate-limit.";
+
+	// A part of Redis keys and of metrics
+	private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,64}");
+
+	GrpcRateLimitRules {
+		rules = List.copyOf(rules);
+	}
+
+	static GrpcRateLimitRules of(GrpcRateLimitProperties properties) {
+		if (properties.expectedInstances() < 1) {
+			throw invalid(PREFIX + "expected-instances", properties.expectedInstances(), "It must be at least 1.");
+		}
+		if (properties.redis().timeout().isNegative() || properties.redis().timeout().isZero()) {
+			throw invalid(PREFIX + "redis.timeout", properties.redis().timeout(), "It must be longer than zero.");
+		}
+		if (properties.redis().keyPrefix().isBlank() || properties.redis().keyPrefix().contains("{}")) {
+			throw invalid(PREFIX + "redis.key-prefix", properties.redis().keyPrefix(),
+					"It must have text in it, and no empty hash tag '{}'.");
+		}
+		Set<String> names = new TreeSet<>();
+		List<RateLimitRule> rules = new ArrayList<>();
+		for (int i = 0; i < properties.rules().size(); i++) {
+			String property = PREFIX + "rules[" + i + "].";
+			RateLimitRule rule = rule(property, properties.rules().get(i), properties.expectedInstances());
+			if (!names.add(rule.name())) {
+				throw invalid(property + "name", rule.name(),
+						"Another rule has this name already. They would share their permits; give one of them another name.");
+			}
+			rules.add(rule);
+		}
+		return new GrpcRateLimitRules(rules);
+	}
+
+	private static RateLimitRule rule(String property, Rule rule, int instances) {
+		String name = required(property + "name", rule.name(), "Each rule needs a name, such as 'per-peer'.");
+		if (!NAME.matcher(name).matches()) {
+			throw invalid(property + "name", name,
+					"A name consists of at most 64 letters, digits, dots, hyphens and underscores.");
+		}
+		String keyText = required(property + "key", rule.key(),
+				"Each rule needs a key; use peer, principal, method, service, global or header:<name>.");
+		RateLimitKey key = parsed(property + "key", keyText, () -> RateLimitKey.parse(keyText));
+		if (rule.methods().isEmpty()) {
+			throw invalid(property + "methods", "", "A rule is for one method at least; use ** for all of them.");
+		}
+		List<MethodPattern> methods = new ArrayList<>();
+		for (int i = 0; i < rule.methods().size(); i++) {
+			String pattern = rule.methods().get(i);
+			methods.add(parsed(property + "methods[" + i + "]", pattern, () -> MethodPattern.parse(pattern)));
+		}
+		Gcra gcra = gcra(property, rule, instances);
+		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
+				rule.responseStatus().code());
+	}
+
+	private static Gcra gcra(String property, Rule rule, int instances) {
+		long limit = required(property + "limit", rule.limit(), "Each rule needs a limit, the permits per period.");
+		long burst = (rule.burst() != null) ? rule.burst() : limit;
+		if (limit < 1) {
+			throw invalid(property + "limit", limit, "It must be at least 1.");
+		}
+		if (burst < 1) {
+			throw invalid(property + "burst", burst, "It must be at least 1.");
+		}
+		if (rule.cost() < 1) {
+			throw invalid(property + "cost", rule.cost(), "It must be at least 1.");
+		}
+		if (rule.cost() > burst) {
+			throw invalid(property + "cost", rule.cost(), "It exceeds the burst, which is " + burst
+					+ ": no call would ever be admitted. Raise the burst or lower the cost.");
+		}
+		try {
+			Gcra gcra = new Gcra(limit, rule.period(), burst, rule.cost());
+			gcra.share(instances);
+			return gcra;
+		}
+		catch (IllegalArgumentException ex) {
+			String message = String.valueOf(ex.getMessage());
+			String name = message.substring(0, message.indexOf(' ')).replace(",", "");
+			Object value = switch (name) {
+				case "limit" -> limit;
+				case "burst" -> burst;
+				case "cost" -> rule.cost();
+				default -> rule.period();
+			};
+			throw invalid(property + name, value, "The " + message + ".");
+		}
+	}
+
+	private static <T> T required(String property, @Nullable T value, String reason) {
+		if (value == null) {
+			throw invalid(property, null, reason);
+		}
+		return value;
+	}
+
+	private static <T> T parsed(String property, String value, Supplier<T> parser) {
+		try {
+			return parser.get();
+		}
+		catch (IllegalArgumentException ex) {
+			String message = String.valueOf(ex.getMessage());
+			throw invalid(property, value, Character.toUpperCase(message.charAt(0)) + message.substring(1) + ".");
+		}
+	}
+
+	private static InvalidConfigurationPropertyValueException invalid(String property, @Nullable Object value,
+			String reason) {
+		return new InvalidConfigurationPropertyValueException(property, value, reason);
+	}
+
+}

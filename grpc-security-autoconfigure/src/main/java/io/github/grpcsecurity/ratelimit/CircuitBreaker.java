@@ -1,0 +1,87 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.LongSupplier;
+
+/**
+ * Remembers that something is down, so that not every call has to find out anew.
+ * <p>
+ * It opens after a number of failures in a row. While it is open, one caller at a time
+ * gets to probe, and not before an interval has passed since the last one did.
+ */
+final class CircuitBreaker {
+
+	private final int threshold;
+
+	private final long probeIntervalNanos;
+
+	private final LongSupplier nanoClock;
+
+	private final AtomicInteger failures = new AtomicInteger();
+
+	// Written under the lock only; read by every call
+	private volatile boolean closed;
+
+	// Guarded by this
+	private boolean probing;
+
+	/** When the last probe started, or the breaker opened. */
+	private volatile long since;
+
+	CircuitBreaker(boolean closed, int threshold, Duration probeInterval, LongSupplier nanoClock) {
+		this.threshold = threshold;
+		this.probeIntervalNanos = probeInterval.toNanos();
+		this.nanoClock = nanoClock;
+		this.closed = closed;
+		this.since = nanoClock.getAsLong() - this.probeIntervalNanos;
+	}
+
+	boolean closed() {
+		return this.closed;
+	}
+
+	/** Whether the caller is to probe now, and to report the result. */
+	boolean startProbe() {
+		long now = this.nanoClock.getAsLong();
+		return now - this.since >= this.probeIntervalNanos && startProbe(now);
+	}
+
+	private synchronized boolean startProbe(long now) {
+		if (this.closed || this.probing || now - this.since < this.probeIntervalNanos) {
+			return false;
+		}
+		this.probing = true;
+		this.since = now;
+		return true;
+	}
+
+	/** Reports how a probe ended. */
+	synchronized void probed(boolean success) {
+		this.probing = false;
+		this.failures.set(0);
+		this.closed = success;
+	}
+
+	void succeeded() {
+		// A plain read first: the line is shared by all threads and hardly ever changes
+		if (this.failures.get() != 0) {
+			this.failures.set(0);
+		}
+	}
+
+	/** Reports a failure; true if that opened the breaker. */
+	boolean failed() {
+		return this.failures.incrementAndGet() >= this.threshold && open();
+	}
+
+	private synchronized boolean open() {
+		if (!this.closed) {
+			return false;
+		}
+		this.closed = false;
+		this.since = this.nanoClock.getAsLong();
+		return true;
+	}
+
+}

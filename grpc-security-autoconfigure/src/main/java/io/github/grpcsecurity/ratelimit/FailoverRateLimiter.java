@@ -1,0 +1,278 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongSupplier;
+
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Asks for permits that several servers share, and decides by
+ * {@link RateLimitRule#onFailure()} when they cannot be asked for.
+ * <p>
+ * No call waits longer than the budget. After five failures in a row nobody asks any
+ * more, so that a dead store costs nothing, until a probe, at most one a second, shows
+ * that it answers within the budget again. Thread-safe.
+ *
+ * @since 0.1.0
+ */
+public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
+
+	private static final Log logger = LogFactory.getLog(FailoverRateLimiter.class);
+
+	private static final int MAX_FAILURES = 5;
+
+	private static final Duration PROBE_INTERVAL = Duration.ofSeconds(1);
+
+	private final SharedPermits shared;
+
+	private final InMemoryRateLimiter local;
+
+	// By identity: a lookup for each call must not hash all that a rule consists of
+	private final IdentityHashMap<RateLimitRule, RateLimitRule> standIns = new IdentityHashMap<>();
+
+	private final long budgetNanos;
+
+	private final ScheduledExecutorService timer;
+
+	private final CircuitBreaker breaker;
+
+	private final AtomicBoolean announced = new AtomicBoolean();
+
+	/**
+	 * Creates a limiter that starts without the shared permits, until {@link #connect()}
+	 * has got hold of them.
+	 * @param shared the permits that several servers share
+	 * @param local counts in their place
+	 * @param rules all rules
+	 * @param servers how many servers share a limit while each counts for itself
+	 * @param budget how long a call waits for its permits at most
+	 * @param timer ends the waiting
+	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
+	 */
+	public FailoverRateLimiter(SharedPermits shared, InMemoryRateLimiter local, List<RateLimitRule> rules, int servers,
+			Duration budget, ScheduledExecutorService timer, LongSupplier nanoClock) {
+		this.shared = shared;
+		this.local = local;
+		for (RateLimitRule rule : rules) {
+			if (rule.onFailure() == OnFailure.LOCAL) {
+				this.standIns.put(rule, rule.withGcra(rule.gcra().share(servers)));
+			}
+		}
+		this.budgetNanos = budget.toNanos();
+		this.timer = timer;
+		this.breaker = new CircuitBreaker(false, MAX_FAILURES, PROBE_INTERVAL, nanoClock);
+	}
+
+	/**
+	 * Starts to connect, so that the first calls find the shared permits. Returns at
+	 * once; a failure is logged, and calls go on trying.
+	 */
+	public void connect() {
+		if (this.breaker.startProbe()) {
+			probe();
+		}
+	}
+
+	@Override
+	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+		if (!this.breaker.closed()) {
+			connect();
+			return CompletableFuture.completedFuture(fallback(permits));
+		}
+		Attempt attempt = new Attempt(permits);
+		attempt.start();
+		return attempt.answer;
+	}
+
+	/** Lets go of the shared permits. */
+	@Override
+	public void close() {
+		this.shared.close();
+	}
+
+	private RateLimitDecision fallback(List<RateLimitPermit> permits) {
+		List<RateLimitPermit> counted = new ArrayList<>(permits.size());
+		for (RateLimitPermit permit : permits) {
+			RateLimitRule rule = permit.rule();
+			if (rule.onFailure() == OnFailure.DENY && !rule.shadow()) {
+				return RateLimitDecision.undecided(rule);
+			}
+			RateLimitRule standIn = this.standIns.get(rule);
+			if (standIn != null) {
+				counted.add(new RateLimitPermit(standIn, permit.key()));
+			}
+		}
+		return this.local.decide(counted).asFallback();
+	}
+
+	/** Keeps the stand-ins up to date, or a failure would hand everybody a new burst. */
+	private void charge(RateLimitDecision decision, List<RateLimitPermit> permits) {
+		if (!decision.permitted() || this.standIns.isEmpty()) {
+			return;
+		}
+		List<RateLimitDecision.Result> results = decision.results();
+		List<RateLimitPermit> taken = new ArrayList<>(permits.size());
+		for (int i = 0; i < permits.size(); i++) {
+			RateLimitRule standIn = this.standIns.get(permits.get(i).rule());
+			if (standIn != null && !results.get(i).denied()) {
+				taken.add(new RateLimitPermit(standIn, permits.get(i).key()));
+			}
+		}
+		this.local.charge(taken);
+	}
+
+	private void failed(Throwable cause) {
+		if (this.breaker.failed()) {
+			logger.warn("Shared rate limits cannot be asked for; each rule does what its on-failure says: "
+					+ describe(cause));
+			logger.debug("The last failure before giving up", cause);
+		}
+	}
+
+	private void probe() {
+		try {
+			this.shared.connect()
+				.thenCompose((connection) -> timed())
+				.whenComplete((result, failure) -> probed(failure));
+		}
+		catch (RuntimeException ex) {
+			probed(ex);
+		}
+	}
+
+	private CompletionStage<?> timed() {
+		CompletableFuture<RateLimitDecision> answer = this.shared.tryAcquire(List.of()).toCompletableFuture();
+		Future<?> timeout = this.timer.schedule(() -> answer.completeExceptionally(late()), this.budgetNanos,
+				TimeUnit.NANOSECONDS);
+		return answer.whenComplete((decision, failure) -> timeout.cancel(false));
+	}
+
+	private void probed(@Nullable Throwable failure) {
+		this.breaker.probed(failure == null);
+		if (failure == null) {
+			logger.info(this.announced.getAndSet(true) ? "Shared rate limits can be asked for again"
+					: "Shared rate limits are in use");
+		}
+		else if (this.announced.compareAndSet(false, true)) {
+			logger.warn("Shared rate limits cannot be asked for; each rule does what its on-failure says: "
+					+ describe(failure));
+		}
+		else {
+			logger.debug("Shared rate limits still cannot be asked for", failure);
+		}
+	}
+
+	private static String describe(Throwable failure) {
+		Throwable root = failure;
+		while (root.getCause() != null) {
+			root = root.getCause();
+		}
+		return root.toString();
+	}
+
+	private TimeoutException late() {
+		return new TimeoutException("no answer within " + TimeUnit.NANOSECONDS.toMillis(this.budgetNanos) + " ms");
+	}
+
+	/** One call's wait for its permits: settled once, by the answer or by the timer. */
+	private final class Attempt implements Runnable {
+
+		private final List<RateLimitPermit> permits;
+
+		private final CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
+
+		private final AtomicBoolean settled = new AtomicBoolean();
+
+		private @Nullable CompletableFuture<RateLimitDecision> asked;
+
+		Attempt(List<RateLimitPermit> permits) {
+			this.permits = permits;
+		}
+
+		void start() {
+			CompletionStage<RateLimitDecision> sent;
+			try {
+				sent = FailoverRateLimiter.this.shared.tryAcquire(this.permits);
+			}
+			catch (RuntimeException ex) {
+				sent = CompletableFuture.failedFuture(ex);
+			}
+			this.asked = sent.toCompletableFuture();
+			if (this.asked.isDone()) {
+				sent.whenComplete(this::answered);
+				return;
+			}
+			try {
+				Future<?> timeout = FailoverRateLimiter.this.timer.schedule(this, FailoverRateLimiter.this.budgetNanos,
+						TimeUnit.NANOSECONDS);
+				sent.whenComplete((decision, failure) -> {
+					timeout.cancel(false);
+					answered(decision, failure);
+				});
+			}
+			catch (RejectedExecutionException ex) {
+				// The application is going down
+				run();
+			}
+		}
+
+		private void answered(@Nullable RateLimitDecision decision, @Nullable Throwable failure) {
+			if (!this.settled.compareAndSet(false, true)) {
+				return;
+			}
+			if (decision == null) {
+				failed((failure != null) ? failure : new NullPointerException("no decision"));
+				settle();
+				return;
+			}
+			FailoverRateLimiter.this.breaker.succeeded();
+			try {
+				charge(decision, this.permits);
+			}
+			finally {
+				this.answer.complete(decision);
+			}
+		}
+
+		/** The budget is used up. */
+		@Override
+		public void run() {
+			if (!this.settled.compareAndSet(false, true)) {
+				return;
+			}
+			failed(late());
+			CompletableFuture<RateLimitDecision> sent = this.asked;
+			if (sent != null) {
+				// What has not been sent yet must not take permits later
+				sent.cancel(false);
+			}
+			settle();
+		}
+
+		private void settle() {
+			try {
+				this.answer.complete(fallback(this.permits));
+			}
+			catch (RuntimeException ex) {
+				// Or the call would wait for ever
+				this.answer.completeExceptionally(ex);
+			}
+		}
+
+	}
+
+}

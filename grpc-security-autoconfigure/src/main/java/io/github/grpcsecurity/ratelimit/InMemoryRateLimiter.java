@@ -1,0 +1,246 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongSupplier;
+
+/**
+ * Keeps permits in this server alone.
+ * <p>
+ * The number of keys is bounded. Keys that owe nothing make room for new ones; a key that
+ * owes something is never forgotten, or a caller could shed its debt by calling under
+ * many other names. When a part of the table is full of debtors, all further keys of a
+ * rule that fall into that part share one key until somebody's debt runs out: they are
+ * limited together, never unlimited. Thread-safe, and locks only the parts of the table
+ * that a call needs.
+ *
+ * @since 0.1.0
+ */
+public final class InMemoryRateLimiter implements RateLimiter {
+
+	/** How many keys are kept unless something else is asked for. */
+	public static final int DEFAULT_MAX_KEYS = 100_000;
+
+	private static final int MAX_STRIPES = 64;
+
+	private final Stripe[] stripes;
+
+	private final LongSupplier nanoClock;
+
+	private final long origin;
+
+	/**
+	 * Creates a limiter.
+	 * @param maxKeys how many keys are kept at most, besides one for each rule in each
+	 * part of the table
+	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
+	 */
+	public InMemoryRateLimiter(int maxKeys, LongSupplier nanoClock) {
+		if (maxKeys < 1) {
+			throw new IllegalArgumentException("maxKeys must be at least 1");
+		}
+		this.stripes = new Stripe[Math.min(MAX_STRIPES, maxKeys)];
+		for (int i = 0; i < this.stripes.length; i++) {
+			this.stripes[i] = new Stripe(maxKeys / this.stripes.length);
+		}
+		this.nanoClock = nanoClock;
+		this.origin = nanoClock.getAsLong();
+	}
+
+	@Override
+	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+		return CompletableFuture.completedFuture(decide(permits));
+	}
+
+	RateLimitDecision decide(List<RateLimitPermit> permits) {
+		int[] places = lock(permits);
+		try {
+			long now = now();
+			List<Entry> entries = new ArrayList<>(permits.size());
+			List<Gcra.Debt> debts = new ArrayList<>(permits.size());
+			for (RateLimitPermit permit : permits) {
+				Entry entry = stripe(permit).entry(permit, now);
+				entries.add(entry);
+				debts.add(entry.debt(permit.rule().gcra(), now));
+			}
+			RateLimitDecision decision = RateLimitDecision.of(permits, debts);
+			if (decision.permitted()) {
+				for (int i = 0; i < entries.size(); i++) {
+					RateLimitDecision.Result result = decision.results().get(i);
+					if (!result.denied()) {
+						entries.get(i).owes(result.debt(), now);
+					}
+				}
+			}
+			return decision;
+		}
+		finally {
+			unlock(places);
+		}
+	}
+
+	/** Takes permits that somebody else has granted, as far as they are there. */
+	void charge(List<RateLimitPermit> permits) {
+		for (RateLimitPermit permit : permits) {
+			Stripe stripe = stripe(permit);
+			stripe.lock.lock();
+			try {
+				long now = now();
+				Gcra gcra = permit.rule().gcra();
+				Entry entry = stripe.entry(permit, now);
+				Gcra.Debt sum = entry.debt(gcra, now).plus(gcra);
+				entry.owes(gcra.debt(sum.whole(), sum.fraction()), now);
+			}
+			finally {
+				stripe.lock.unlock();
+			}
+		}
+	}
+
+	/** How many keys are kept. */
+	int size() {
+		int size = 0;
+		for (Stripe stripe : this.stripes) {
+			stripe.lock.lock();
+			try {
+				size += stripe.entries.size();
+			}
+			finally {
+				stripe.lock.unlock();
+			}
+		}
+		return size;
+	}
+
+	private long now() {
+		return (this.nanoClock.getAsLong() - this.origin) / 1000;
+	}
+
+	private Stripe stripe(RateLimitPermit permit) {
+		return this.stripes[place(permit)];
+	}
+
+	private int place(RateLimitPermit permit) {
+		int hash = permit.key().hashCode() * 31 + permit.rule().name().hashCode();
+		return Math.floorMod(hash ^ (hash >>> 16), this.stripes.length);
+	}
+
+	/** Always in ascending order, so that no two calls wait for each other. */
+	private int[] lock(List<RateLimitPermit> permits) {
+		int[] places = new int[permits.size()];
+		for (int i = 0; i < places.length; i++) {
+			int place = place(permits.get(i));
+			int at = i;
+			while (at > 0 && places[at - 1] > place) {
+				places[at] = places[at - 1];
+				at--;
+			}
+			places[at] = place;
+		}
+		for (int place : places) {
+			this.stripes[place].lock.lock();
+		}
+		return places;
+	}
+
+	private void unlock(int[] places) {
+		for (int place : places) {
+			this.stripes[place].lock.unlock();
+		}
+	}
+
+	private record Key(String rule, String key) {
+	}
+
+	/** When a key has its permits back. */
+	private static final class Entry {
+
+		// At first, a time that is over by any clock
+		private long whole = Long.MIN_VALUE / 2;
+
+		private long fraction;
+
+		Gcra.Debt debt(Gcra gcra, long now) {
+			return gcra.debt(this.whole - now, this.fraction);
+		}
+
+		void owes(Gcra.Debt debt, long now) {
+			this.whole = now + debt.whole();
+			this.fraction = debt.fraction();
+		}
+
+	}
+
+	/** A part of the table. */
+	private static final class Stripe {
+
+		private static final long MIN_SWEEP_INTERVAL_MICROS = 1000;
+
+		private final ReentrantLock lock = new ReentrantLock();
+
+		private final int maxEntries;
+
+		private final Map<Key, Entry> entries = new HashMap<>();
+
+		// By name of rule
+		private final Map<String, Entry> overflow = new HashMap<>();
+
+		private long nextSweep;
+
+		Stripe(int maxEntries) {
+			this.maxEntries = maxEntries;
+		}
+
+		Entry entry(RateLimitPermit permit, long now) {
+			Key key = new Key(permit.rule().name(), permit.key());
+			Entry entry = this.entries.get(key);
+			if (entry != null) {
+				return entry;
+			}
+			if (this.entries.size() >= this.maxEntries && !sweep(now)) {
+				return this.overflow.computeIfAbsent(permit.rule().name(), (name) -> new Entry());
+			}
+			Entry fresh = new Entry();
+			Entry shared = this.overflow.get(permit.rule().name());
+			// What the key may have taken while it shared one is not forgotten either
+			if (shared != null && shared.whole >= now) {
+				fresh.whole = shared.whole;
+				fresh.fraction = shared.fraction;
+			}
+			this.entries.put(key, fresh);
+			return fresh;
+		}
+
+		/** Forgets the keys that owe nothing, which is what they will owe when new. */
+		private boolean sweep(long now) {
+			if (now < this.nextSweep) {
+				return false;
+			}
+			long earliest = Long.MAX_VALUE;
+			Iterator<Entry> iterator = this.entries.values().iterator();
+			while (iterator.hasNext()) {
+				Entry entry = iterator.next();
+				if (entry.whole < now) {
+					iterator.remove();
+				}
+				else {
+					earliest = Math.min(earliest, entry.whole);
+				}
+			}
+			if (this.entries.size() < this.maxEntries) {
+				return true;
+			}
+			// In a flood of new keys a sweep for each of them would be the next attack
+			this.nextSweep = Math.max(earliest + 1, now + MIN_SWEEP_INTERVAL_MICROS);
+			return false;
+		}
+
+	}
+
+}

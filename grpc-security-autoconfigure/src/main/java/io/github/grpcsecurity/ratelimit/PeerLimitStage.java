@@ -1,0 +1,52 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.util.Collection;
+import java.util.List;
+
+import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.SecurityStage;
+
+/**
+ * Refuses calls over the limits that need no identity: by peer, method, service, header
+ * or for all calls together. It runs before any crypto is spent on the call.
+ *
+ * @since 0.1.0
+ */
+public final class PeerLimitStage implements CallStage {
+
+	private final List<RateLimitRule> rules;
+
+	private final RateLimiter limiter;
+
+	private final RateLimitObserver observer;
+
+	/**
+	 * Creates the stage.
+	 * @param rules all rules; those that belong to another stage are left to it
+	 * @param limiter hands out the permits
+	 * @param observer learns what the rules do
+	 */
+	public PeerLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer) {
+		this.rules = rules.stream().filter((rule) -> !rule.key().needsIdentity()).toList();
+		this.limiter = limiter;
+		this.observer = observer;
+	}
+
+	@Override
+	public SecurityStage stage() {
+		return SecurityStage.PEER_LIMITS;
+	}
+
+	@Override
+	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
+		LimitCheck.plan(this.rules, method, plan, this.limiter, this.observer);
+	}
+
+	@Override
+	public void planned(Collection<SecuredMethod> methods) {
+		LimitCheck.validate(this.rules, methods);
+	}
+
+}

@@ -1,0 +1,53 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.util.Collection;
+import java.util.List;
+
+import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.SecurityStage;
+
+/**
+ * Refuses a call once its principal has used up the permits of a rule. It runs after
+ * authentication, so that nobody spends the permits of somebody else; callers without
+ * credentials are limited by the peer rules alone.
+ *
+ * @since 0.1.0
+ */
+public final class PrincipalLimitStage implements CallStage {
+
+	private final List<RateLimitRule> rules;
+
+	private final RateLimiter limiter;
+
+	private final RateLimitObserver observer;
+
+	/**
+	 * Creates the stage.
+	 * @param rules all rules; those that belong to another stage are left to it
+	 * @param limiter hands out the permits
+	 * @param observer learns what the rules do
+	 */
+	public PrincipalLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer) {
+		this.rules = rules.stream().filter((rule) -> rule.key().needsIdentity()).toList();
+		this.limiter = limiter;
+		this.observer = observer;
+	}
+
+	@Override
+	public SecurityStage stage() {
+		return SecurityStage.PRINCIPAL_LIMITS;
+	}
+
+	@Override
+	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
+		LimitCheck.plan(this.rules, method, plan, this.limiter, this.observer);
+	}
+
+	@Override
+	public void planned(Collection<SecuredMethod> methods) {
+		LimitCheck.validate(this.rules, methods);
+	}
+
+}

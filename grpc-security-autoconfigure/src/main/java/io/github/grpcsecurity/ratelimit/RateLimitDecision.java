@@ -1,0 +1,188 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What was decided about the permits of a call. Immutable.
+ *
+ * @since 0.1.0
+ */
+public final class RateLimitDecision {
+
+	private static final RateLimitDecision NOTHING_ASKED = new RateLimitDecision(List.of(), true, false, null);
+
+	private final List<Result> results;
+
+	private final boolean permitted;
+
+	private final boolean fallback;
+
+	private final @Nullable RateLimitRule undecided;
+
+	private RateLimitDecision(List<Result> results, boolean permitted, boolean fallback,
+			@Nullable RateLimitRule undecided) {
+		this.results = Collections.unmodifiableList(results);
+		this.permitted = permitted;
+		this.fallback = fallback;
+		this.undecided = undecided;
+	}
+
+	/**
+	 * Decides from what the keys owe. The caller sees to it that nobody else changes the
+	 * debts in between, and stores what {@link Result#debt()} says of each result.
+	 * @param permits what the call asks for
+	 * @param debts what each of the keys owes, in the same order
+	 * @return permitted if all rules that are not in the shadow admit the call
+	 */
+	public static RateLimitDecision of(List<RateLimitPermit> permits, List<Gcra.Debt> debts) {
+		if (permits.isEmpty()) {
+			return NOTHING_ASKED;
+		}
+		boolean permitted = true;
+		for (int i = 0; i < permits.size(); i++) {
+			RateLimitRule rule = permits.get(i).rule();
+			permitted = permitted && (rule.shadow() || rule.gcra().admits(debts.get(i)));
+		}
+		List<Result> results = new ArrayList<>(permits.size());
+		for (int i = 0; i < permits.size(); i++) {
+			RateLimitRule rule = permits.get(i).rule();
+			Gcra.Debt before = debts.get(i);
+			boolean denied = !rule.gcra().admits(before);
+			Gcra.Debt after = (permitted && !denied) ? before.plus(rule.gcra()) : before;
+			results.add(new Result(rule, denied, after));
+		}
+		return new RateLimitDecision(results, permitted, false, null);
+	}
+
+	/** A decision that was made without the store of permits. */
+	RateLimitDecision asFallback() {
+		return new RateLimitDecision(this.results, this.permitted, true, null);
+	}
+
+	/** Nothing could be decided, and the rule wants such calls refused. */
+	static RateLimitDecision undecided(RateLimitRule rule) {
+		return new RateLimitDecision(List.of(), false, true, rule);
+	}
+
+	/**
+	 * Whether the call may go on.
+	 * @return whether its permits were taken
+	 */
+	public boolean permitted() {
+		return this.permitted;
+	}
+
+	/**
+	 * What each rule said. While the store of permits cannot be asked, rules that do not
+	 * count then are left out.
+	 * @return the results, in the order of the permits
+	 */
+	public List<Result> results() {
+		return this.results;
+	}
+
+	/**
+	 * Whether the store of permits could not be asked.
+	 * @return whether this was decided by {@link RateLimitRule#onFailure()}
+	 */
+	public boolean fallback() {
+		return this.fallback;
+	}
+
+	/** The rule that refuses calls which nobody can decide about. */
+	@Nullable RateLimitRule undecided() {
+		return this.undecided;
+	}
+
+	/** The denial that lasts longest: only when it is over can the call be admitted. */
+	@Nullable Result denial() {
+		if (this.permitted) {
+			return null;
+		}
+		Result longest = null;
+		for (Result result : this.results) {
+			if (result.denied && !result.rule.shadow() && (longest == null || result.outlasts(longest))) {
+				longest = result;
+			}
+		}
+		return longest;
+	}
+
+	/** What one rule said. Immutable. */
+	public static final class Result {
+
+		private final RateLimitRule rule;
+
+		private final boolean denied;
+
+		private final Gcra.Debt debt;
+
+		private Result(RateLimitRule rule, boolean denied, Gcra.Debt debt) {
+			this.rule = rule;
+			this.denied = denied;
+			this.debt = debt;
+		}
+
+		/**
+		 * The rule.
+		 * @return the rule
+		 */
+		public RateLimitRule rule() {
+			return this.rule;
+		}
+
+		/**
+		 * Whether the rule denies the call, or would if it were not in the shadow.
+		 * @return whether the permits do not suffice
+		 */
+		public boolean denied() {
+			return this.denied;
+		}
+
+		/**
+		 * What the key owes after the decision.
+		 * @return the debt
+		 */
+		public Gcra.Debt debt() {
+			return this.debt;
+		}
+
+		/**
+		 * How many permits are left.
+		 * @return the number of permits that can be taken now
+		 */
+		public long remaining() {
+			return this.rule.gcra().remaining(this.debt);
+		}
+
+		/**
+		 * When a call that was denied can be admitted.
+		 * @return the time to wait, rounded up to microseconds; zero if the rule did not
+		 * deny, {@code null} if such a call can never be admitted
+		 */
+		public @Nullable Duration retryAfter() {
+			return this.denied ? this.rule.gcra().retryAfter(this.debt) : Duration.ZERO;
+		}
+
+		/**
+		 * When all permits are back, if nothing more is taken.
+		 * @return the time to wait
+		 */
+		public Duration resetAfter() {
+			return Gcra.resetAfter(this.debt);
+		}
+
+		private boolean outlasts(Result other) {
+			Duration mine = retryAfter();
+			Duration others = other.retryAfter();
+			return others != null && (mine == null || mine.compareTo(others) > 0);
+		}
+
+	}
+
+}

@@ -1,0 +1,39 @@
+package io.github.grpcsecurity.ratelimit;
+
+/**
+ * Learns what each rule did, to count it. Called on the threads that carry the calls; it
+ * must not block.
+ *
+ * @since 0.1.0
+ */
+@FunctionalInterface
+public interface RateLimitObserver {
+
+	/**
+	 * A rule was applied to a call.
+	 * @param rule the rule
+	 * @param outcome what it did
+	 */
+	void applied(RateLimitRule rule, Outcome outcome);
+
+	/** What a rule can do. */
+	enum Outcome {
+
+		/** The call took its permits. */
+		ALLOWED,
+
+		/** The rule refused the call. */
+		DENIED,
+
+		/** The rule would have refused the call, were it not in the shadow. */
+		SHADOW_DENIED,
+
+		/**
+		 * The store of permits could not be asked. Reported in addition to what was done
+		 * instead.
+		 */
+		FALLBACK
+
+	}
+
+}

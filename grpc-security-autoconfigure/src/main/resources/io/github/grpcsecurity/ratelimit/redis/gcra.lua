@@ -1,0 +1,62 @@
+-- Takes the permits of one call in all its limits, or in none of them.
+--
+-- The same arithmetic as the Java class Gcra, which explains it: a key holds the time
+-- until which its permits are used up, in whole microseconds and a fraction whose
+-- denominator is the limit. All numbers are integers below 2^53, so doubles are exact.
+--
+-- KEYS: one for each limit
+-- ARGV: six for each limit: enforced (1) or in the shadow (0), limit,
+--       increment whole, increment fraction, tolerance whole, tolerance fraction
+-- Returns whether the call is permitted (1 or 0), and for each limit what its key owed
+-- before the call: whole, fraction.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local permitted = 1
+local reply = {permitted}
+local writes = {}
+
+for i = 1, #KEYS do
+  local a = (i - 1) * 6
+  local limit = tonumber(ARGV[a + 2])
+  local tolerance, tolerance_fraction = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
+
+  local whole, fraction = 0, 0
+  local stored = redis.call('GET', KEYS[i])
+  if stored then
+    local until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
+    whole = tonumber(until_whole) - now
+    fraction = math.min(tonumber(until_fraction), limit - 1)
+    if whole < 0 then
+      whole, fraction = 0, 0
+    elseif whole > tolerance or (whole == tolerance and fraction > tolerance_fraction) then
+      whole, fraction = tolerance, tolerance_fraction
+    end
+  end
+  reply[#reply + 1] = whole
+  reply[#reply + 1] = fraction
+
+  whole = whole + tonumber(ARGV[a + 3])
+  fraction = fraction + tonumber(ARGV[a + 4])
+  if fraction >= limit then
+    whole, fraction = whole + 1, fraction - limit
+  end
+  if whole > tolerance or (whole == tolerance and fraction > tolerance_fraction) then
+    if ARGV[a + 1] == '1' then
+      permitted = 0
+    end
+  else
+    writes[#writes + 1] = {KEYS[i], whole, fraction}
+  end
+end
+
+if permitted == 1 then
+  for _, write in ipairs(writes) do
+    -- Tostring would round. Expiry counts in milliseconds that may have begun already.
+    redis.call('SET', write[1], string.format('%.0f %.0f', now + write[2], write[3]),
+        'PX', string.format('%.0f', math.floor(write[2] / 1000) + 2))
+  end
+end
+reply[1] = permitted
+return reply

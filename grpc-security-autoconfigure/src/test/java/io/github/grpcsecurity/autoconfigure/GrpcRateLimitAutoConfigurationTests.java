@@ -1,0 +1,332 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.concurrent.CompletableFuture;
+
+import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
+import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
+import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
+import io.github.grpcsecurity.ratelimit.PeerLimitStage;
+import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.grpc.Status;
+import io.lettuce.core.AbstractRedisClient;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.boot.data.redis.autoconfigure.DataRedisAutoConfiguration;
+import org.springframework.boot.data.redis.autoconfigure.DataRedisConnectionDetails;
+import org.springframework.boot.diagnostics.FailureAnalysis;
+import org.springframework.boot.test.context.FilteredClassLoader;
+import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+import org.springframework.boot.test.system.CapturedOutput;
+import org.springframework.boot.test.system.OutputCaptureExtension;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.data.redis.connection.RedisConnectionFactory;
+import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+@ExtendWith(OutputCaptureExtension.class)
+class GrpcRateLimitAutoConfigurationTests {
+
+	private static final String[] RULE = { "grpc.security.rate-limit.rules[0].name=per-peer",
+			"grpc.security.rate-limit.rules[0].key=peer", "grpc.security.rate-limit.rules[0].limit=10" };
+
+	private final ApplicationContextRunner bare = new ApplicationContextRunner()
+		.withConfiguration(AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class))
+		.withBean(GrpcSecurityThreads.class);
+
+	private final ApplicationContextRunner empty = this.bare
+		.withConfiguration(AutoConfigurations.of(DataRedisAutoConfiguration.class));
+
+	private final ApplicationContextRunner runner = this.empty.withPropertyValues(RULE);
+
+	@Test
+	void stagesWhenNothingIsSetThenTheyAreThereAndInMemory(CapturedOutput output) {
+		this.empty.run((context) -> {
+			assertThat(context).hasSingleBean(PeerLimitStage.class)
+				.hasSingleBean(PrincipalLimitStage.class)
+				.hasSingleBean(InMemoryRateLimiter.class)
+				.hasBean("grpcRateLimiter");
+			assertThat(output).doesNotContain("Rate limits are kept");
+		});
+	}
+
+	@Test
+	void stagesWhenSecurityIsOffThenNone() {
+		this.runner.withPropertyValues("grpc.security.enabled=false")
+			.run((context) -> assertThat(context).doesNotHaveBean(PeerLimitStage.class)
+				.doesNotHaveBean(RateLimiter.class));
+	}
+
+	@Test
+	void limiterWhenUserHasOneThenOursBacksOff() {
+		RateLimiter own = (permits) -> new CompletableFuture<>();
+		this.runner.withBean("own", RateLimiter.class, () -> own)
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isSameAs(own));
+	}
+
+	@Test
+	void storeWhenAutoAndNobodyConfiguredRedisThenMemoryAndLogSaysWhy(CapturedOutput output) {
+		this.runner.run((context) -> {
+			assertThat(context).hasSingleBean(LettuceConnectionFactory.class);
+			assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class);
+			assertThat(output).contains(
+					"Rate limits are kept in this server alone, because no property under spring.data.redis names a server");
+		});
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "spring.data.redis.host=127.0.0.1", "spring.data.redis.url=redis://127.0.0.1:1",
+			"spring.data.redis.port=1" })
+	void storeWhenAutoAndPropertyNamesAServerThenRedis(String property, CapturedOutput output) {
+		this.runner.withPropertyValues("spring.data.redis.port=1", property).run((context) -> {
+			assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class);
+			assertThat(output).contains("Rate limits are kept in Redis, because spring.data.redis.");
+		});
+	}
+
+	@ParameterizedTest
+	@CsvSource({ "spring.data.redis.cluster.nodes", "spring.data.redis.sentinel.nodes",
+			"spring.data.redis.masterreplica.nodes" })
+	void storeWhenAutoAndPropertyNamesNodesThenRedis(String property, CapturedOutput output) {
+		ApplicationContextRunner configured = this.runner.withPropertyValues(property + "[0]=127.0.0.1:1");
+		if (property.contains("sentinel")) {
+			configured = configured.withPropertyValues("spring.data.redis.sentinel.master=bank");
+		}
+		configured.run((context) -> assertThat(output)
+			.contains("Rate limits are kept in Redis, because " + property + " is set"));
+	}
+
+	@Test
+	void storeWhenAutoAndUserHasAConnectionFactoryThenRedis(CapturedOutput output) {
+		this.runner.withUserConfiguration(OwnFactory.class).run((context) -> {
+			assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class);
+			assertThat(output).contains("because the bean 'own' connects to it");
+		});
+	}
+
+	@Test
+	void storeWhenAutoAndUserHasConnectionDetailsThenRedis(CapturedOutput output) {
+		this.runner.withBean("details", DataRedisConnectionDetails.class, Details::new).run((context) -> {
+			assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class);
+			assertThat(output).contains("because the bean 'details' says where it is");
+		});
+	}
+
+	@Test
+	void storeWhenMemoryThenRedisIsNotUsed() {
+		this.runner.withPropertyValues("spring.data.redis.port=1", "grpc.security.rate-limit.store=memory")
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class));
+	}
+
+	@Test
+	void storeWhenRedisThenConnectionFactoryOfBootIsUsed() {
+		this.runner.withPropertyValues("grpc.security.rate-limit.store=redis")
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class));
+	}
+
+	@Test
+	void storeWhenRedisWithoutConnectionFactoryThenStartFailsWithTheWayOut() {
+		this.bare.withPropertyValues(RULE)
+			.withPropertyValues("grpc.security.rate-limit.store=redis")
+			.run((context) -> assertMissing(context.getStartupFailure()));
+	}
+
+	@Test
+	void storeWhenRedisWithoutLettuceThenStartFailsWithTheWayOut() {
+		this.bare.withPropertyValues(RULE)
+			.withClassLoader(new FilteredClassLoader(AbstractRedisClient.class, RedisConnectionFactory.class,
+					LettuceConnectionFactory.class))
+			.withPropertyValues("grpc.security.rate-limit.store=redis")
+			.run((context) -> assertMissing(context.getStartupFailure()));
+	}
+
+	@Test
+	void storeWhenRedisAndSeveralConnectionFactoriesThenStartFailsWithTheWayOut() {
+		this.bare.withPropertyValues("grpc.security.rate-limit.store=redis")
+			.withUserConfiguration(OwnFactory.class, OtherFactory.class)
+			.run((context) -> {
+				FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure());
+				assertThat(analysis.getDescription()).contains("more than one RedisConnectionFactory bean");
+				assertThat(analysis.getAction()).contains("@Primary");
+			});
+	}
+
+	private static void assertMissing(Throwable failure) {
+		FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(failure);
+		assertThat(analysis.getDescription())
+			.isEqualTo("grpc.security.rate-limit.store is 'redis', but there is no RedisConnectionFactory bean.");
+		assertThat(analysis.getAction())
+			.isEqualTo("Add spring-boot-starter-data-redis and set spring.data.redis.*, or keep permits in this "
+					+ "server alone with grpc.security.rate-limit.store=memory.");
+	}
+
+	@Test
+	void storeWhenAutoWithoutRedisOnClassPathThenMemory(CapturedOutput output) {
+		this.bare.withPropertyValues(RULE)
+			.withClassLoader(new FilteredClassLoader("org.springframework.data.redis", "io.lettuce"))
+			.run((context) -> {
+				assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class);
+				assertThat(output).contains("because Spring Data Redis with Lettuce is not on the class path");
+			});
+	}
+
+	@Test
+	void storeWhenLettuceWithoutSpringDataThenMemory() {
+		this.bare.withPropertyValues(RULE)
+			.withClassLoader(new FilteredClassLoader("org.springframework.data.redis"))
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class));
+	}
+
+	@Test
+	void metricsWhenRegistryThenCountersOfAllRules() {
+		this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new).run((context) -> {
+			assertThat(context).hasSingleBean(MicrometerRateLimitObserver.class);
+			assertThat(context.getBean(MeterRegistry.class)
+				.get("grpc.security.rate-limit")
+				.tags("rule", "per-peer", "outcome", "denied")
+				.counter()
+				.count()).isZero();
+		});
+	}
+
+	@Test
+	void metricsWhenNoRegistryOrNoMicrometerThenNone() {
+		this.runner.run((context) -> assertThat(context).doesNotHaveBean(MicrometerRateLimitObserver.class));
+		this.runner.withClassLoader(new FilteredClassLoader("io.micrometer.core"))
+			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean(MicrometerRateLimitObserver.class));
+	}
+
+	@Test
+	void rulesWhenEverythingIsSetThenAllOfItIsUsed() {
+		this.runner
+			.withPropertyValues(rule("methods[0]=bank.*/*"), rule("methods[1]=bank.Accounts/Get"), rule("period=2m"),
+					rule("burst=30"), rule("cost=3"), rule("shadow=true"), rule("on-failure=deny"),
+					rule("response-status=UNAVAILABLE"), "grpc.security.rate-limit.expected-instances=3",
+					"grpc.security.rate-limit.redis.timeout=5", "grpc.security.rate-limit.redis.key-prefix=bank:")
+			.run((context) -> {
+				RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
+				assertThat(rule.name()).isEqualTo("per-peer");
+				assertThat(rule.key()).hasToString("peer");
+				assertThat(rule.methods()).map(Object::toString).containsExactly("bank.*/*", "bank.Accounts/Get");
+				assertThat(rule.gcra()).hasToString("10 per PT2M, burst 30, cost 3");
+				assertThat(rule.shadow()).isTrue();
+				assertThat(rule.onFailure()).isEqualTo(RateLimitRule.OnFailure.DENY);
+				assertThat(rule.code()).isEqualTo(Status.Code.UNAVAILABLE);
+				GrpcRateLimitProperties properties = context.getBean(GrpcRateLimitProperties.class);
+				assertThat(properties.redis().timeout()).hasMillis(5);
+				assertThat(properties.redis().keyPrefix()).isEqualTo("bank:");
+			});
+	}
+
+	@Test
+	void rulesWhenLittleIsSetThenDefaultsAreThoseOfTheContract() {
+		this.runner.run((context) -> {
+			RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
+			assertThat(rule.methods()).map(Object::toString).containsExactly("**");
+			assertThat(rule.gcra()).hasToString("10 per PT1S, burst 10, cost 1");
+			assertThat(rule.shadow()).isFalse();
+			assertThat(rule.onFailure()).isEqualTo(RateLimitRule.OnFailure.LOCAL);
+			assertThat(rule.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+			GrpcRateLimitProperties properties = context.getBean(GrpcRateLimitProperties.class);
+			assertThat(properties.store()).isEqualTo(GrpcRateLimitProperties.Store.AUTO);
+			assertThat(properties.expectedInstances()).isEqualTo(1);
+			assertThat(properties.redis().timeout()).hasMillis(20);
+			assertThat(properties.redis().keyPrefix()).isEqualTo("grpc-security:");
+		});
+	}
+
+	private static String rule(String property) {
+		return "grpc.security.rate-limit.rules[0]." + property;
+	}
+
+	@ParameterizedTest
+	@CsvSource(delimiter = '|', value = { "rules[0].name= | rules[0].name | at most 64 letters",
+			"rules[0].name=a:b | rules[0].name | letters", "rules[0].key=ip | rules[0].key | There is no key 'ip'",
+			"rules[0].key=api-key | rules[0].key | not supported in this version",
+			"rules[0].limit=0 | rules[0].limit | at least 1", "rules[0].limit=-5 | rules[0].limit | at least 1",
+			"rules[0].limit=2000000000 | rules[0].limit | The limit must be from 1 to 1000000000",
+			"rules[0].burst=0 | rules[0].burst | at least 1", "rules[0].cost=0 | rules[0].cost | at least 1",
+			"rules[0].cost=11 | rules[0].cost | no call would ever be admitted",
+			"rules[0].period=0s | rules[0].period | The period must be longer than zero",
+			"rules[0].methods=bank.Accounts | rules[0].methods[0] | no slash",
+			"rules[0].methods= | rules[0].methods | at least", "expected-instances=0 | expected-instances | at least 1",
+			"redis.timeout=0ms | redis.timeout | longer than zero",
+			"redis.key-prefix={}x | redis.key-prefix | no empty hash tag" })
+	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String setting, String property, String reason) {
+		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
+					assertThat(ex.getName()).isEqualTo("grpc.security.rate-limit." + property);
+					assertThat(ex.getReason()).contains(reason);
+				}));
+	}
+
+	@Test
+	void rulesWhenTwoShareANameThenStartFails() {
+		this.runner
+			.withPropertyValues("grpc.security.rate-limit.rules[1].name=per-peer",
+					"grpc.security.rate-limit.rules[1].key=global", "grpc.security.rate-limit.rules[1].limit=1")
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.hasMessageContaining("grpc.security.rate-limit.rules[1].name"));
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "name=x", "key=peer", "limit=1" })
+	void rulesWhenSomethingNeededIsMissingThenStartFailsAndNamesIt(String only) {
+		this.empty.withPropertyValues(rule(only))
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOf(InvalidConfigurationPropertyValueException.class)
+				.hasMessageContaining("Each rule needs"));
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "rules[0].limt=5", "rules[0].on-failure=open", "rules[0].response-status=OK", "stor=redis",
+			"store=jdbc" })
+	void propertiesWhenNameOrEnumIsUnknownThenStartFails(String setting) {
+		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
+			.run((context) -> assertThat(context.getStartupFailure())
+				.hasStackTraceContaining(setting.substring(0, setting.indexOf('='))));
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	static class OwnFactory {
+
+		@Bean
+		LettuceConnectionFactory own() {
+			return new LettuceConnectionFactory("127.0.0.1", 1);
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	static class OtherFactory {
+
+		@Bean
+		LettuceConnectionFactory other() {
+			return new LettuceConnectionFactory("127.0.0.1", 2);
+		}
+
+	}
+
+	static final class Details implements DataRedisConnectionDetails {
+
+		@Override
+		public Standalone getStandalone() {
+			return Standalone.of("127.0.0.1", 1);
+		}
+
+	}
+
+}

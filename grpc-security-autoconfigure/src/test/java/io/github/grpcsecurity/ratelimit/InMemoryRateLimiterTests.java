@@ -1,0 +1,182 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicLong;
+
+import org.junit.jupiter.api.Test;
+
+import static io.github.grpcsecurity.ratelimit.TestRules.permits;
+import static io.github.grpcsecurity.ratelimit.TestRules.rule;
+import static io.github.grpcsecurity.ratelimit.TestRules.shadow;
+import static org.assertj.core.api.Assertions.assertThat;
+
+class InMemoryRateLimiterTests {
+
+	private static final Duration SECOND = Duration.ofSeconds(1);
+
+	private final TestClock clock = new TestClock();
+
+	private final InMemoryRateLimiter limiter = new InMemoryRateLimiter(1000, this.clock);
+
+	@Test
+	void tryAcquireWhenClockFollowsTheTableThenResultsAreThoseOfTheTable() {
+		AtomicLong micros = new AtomicLong();
+		InMemoryRateLimiter limiter = new InMemoryRateLimiter(10, () -> micros.get() * 1000);
+		RateLimitTable.check((now, permits) -> {
+			micros.set(now);
+			return limiter.decide(permits);
+		});
+	}
+
+	@Test
+	void tryAcquireWhenOneRuleDeniesThenNothingIsTakenInAny() {
+		RateLimitRule tight = rule("tight", 1, SECOND);
+		RateLimitRule wide = rule("wide", 10, SECOND);
+		assertThat(this.limiter.decide(permits("a", wide, tight)).permitted()).isTrue();
+
+		RateLimitDecision denied = this.limiter.decide(permits("a", wide, tight));
+
+		assertThat(denied.permitted()).isFalse();
+		assertThat(denied.results().get(0).denied()).isFalse();
+		assertThat(denied.results().get(0).remaining()).isEqualTo(9);
+		assertThat(denied.denial().rule()).isSameAs(tight);
+		assertThat(this.limiter.decide(permits("a", wide)).results().get(0).remaining()).isEqualTo(8);
+	}
+
+	@Test
+	void tryAcquireWhenSeveralRulesDenyThenTheLongestWaitIsReported() {
+		RateLimitRule second = rule("second", 1, SECOND);
+		RateLimitRule minute = rule("minute", 1, Duration.ofMinutes(1));
+		this.limiter.decide(permits("a", second, minute));
+
+		RateLimitDecision denied = this.limiter.decide(permits("a", second, minute));
+
+		assertThat(denied.denial().rule()).isSameAs(minute);
+		assertThat(denied.denial().retryAfter()).isEqualTo(Duration.ofMinutes(1));
+	}
+
+	@Test
+	void tryAcquireWhenShadowRuleWouldDenyThenCallPassesAndShadowIsNotCharged() {
+		RateLimitRule shadow = shadow(rule("shadow", 1, SECOND));
+		RateLimitRule wide = rule("wide", 10, SECOND);
+		this.limiter.decide(permits("a", shadow, wide));
+
+		RateLimitDecision decision = this.limiter.decide(permits("a", shadow, wide));
+
+		assertThat(decision.permitted()).isTrue();
+		assertThat(decision.denial()).isNull();
+		assertThat(decision.results().get(0).denied()).isTrue();
+		assertThat(decision.results().get(0).resetAfter()).isEqualTo(SECOND);
+		assertThat(decision.results().get(1).remaining()).isEqualTo(8);
+	}
+
+	@Test
+	void tryAcquireWhenKeysDifferThenTheyDoNotShare() {
+		RateLimitRule rule = rule("r", 1, SECOND);
+
+		assertThat(this.limiter.decide(permits("a", rule)).permitted()).isTrue();
+		assertThat(this.limiter.decide(permits("b", rule)).permitted()).isTrue();
+		assertThat(this.limiter.decide(permits("a", rule)).permitted()).isFalse();
+	}
+
+	@Test
+	void tryAcquireWhenTableIsFloodedThenNoDebtorGetsAwayAndFloodSharesPermits() {
+		InMemoryRateLimiter small = new InMemoryRateLimiter(64, this.clock);
+		RateLimitRule rule = rule("r", 5, Duration.ofMinutes(1));
+		for (int i = 0; i < 5; i++) {
+			small.decide(permits("attacker", rule));
+		}
+		long admitted = 0;
+		for (int i = 0; i < 100_000; i++) {
+			admitted += small.decide(permits("key-" + i, rule)).permitted() ? 1 : 0;
+		}
+
+		assertThat(small.decide(permits("attacker", rule)).permitted()).isFalse();
+		assertThat(small.size()).isLessThanOrEqualTo(64);
+		// A first call for each key that fits, and a burst for each part of the table
+		assertThat(admitted).isLessThanOrEqualTo(64 + 64 * 5);
+	}
+
+	@Test
+	void tryAcquireWhenDebtsAreOverThenTheirKeysMakeRoom() {
+		InMemoryRateLimiter small = new InMemoryRateLimiter(64, this.clock);
+		RateLimitRule rule = rule("r", 1, SECOND);
+		for (int i = 0; i < 10_000; i++) {
+			small.decide(permits("key-" + i, rule));
+		}
+		this.clock.advance(Duration.ofSeconds(2));
+
+		for (int i = 0; i < 64; i++) {
+			String key = "late-" + i;
+			assertThat(small.decide(permits(key, rule)).permitted() || small.size() == 64).isTrue();
+		}
+		assertThat(small.size()).isLessThanOrEqualTo(64);
+	}
+
+	@Test
+	void tryAcquireWhenKeyLeavesTheSharedOneThenItTakesTheDebtAlong() {
+		InMemoryRateLimiter tiny = new InMemoryRateLimiter(1, this.clock);
+		RateLimitRule rule = rule("r", 2, Duration.ofSeconds(2));
+		tiny.decide(permits("first", rule));
+		tiny.decide(permits("second", rule));
+		tiny.decide(permits("second", rule));
+		assertThat(tiny.decide(permits("second", rule)).permitted()).isFalse();
+		this.clock.advance(Duration.ofMillis(1001));
+
+		// The first key owes nothing any more; the second gets its place, not a new burst
+		assertThat(tiny.decide(permits("second", rule)).permitted()).isTrue();
+		assertThat(tiny.decide(permits("second", rule)).permitted()).isFalse();
+	}
+
+	@Test
+	void chargeWhenPermitsAreGrantedElsewhereThenTheyCountHereUpToTheBurst() {
+		RateLimitRule rule = rule("r", 2, SECOND);
+		for (int i = 0; i < 10; i++) {
+			this.limiter.charge(permits("a", rule));
+		}
+
+		assertThat(this.limiter.decide(permits("a", rule)).permitted()).isFalse();
+		this.clock.advance(SECOND);
+		assertThat(this.limiter.decide(permits("a", rule)).results().get(0).remaining()).isEqualTo(1);
+	}
+
+	@Test
+	void tryAcquireWhenManyThreadsCallThenExactlyTheBurstIsAdmitted() throws Exception {
+		RateLimitRule one = rule("one", 1000, Duration.ofHours(1));
+		RateLimitRule two = rule("two", 700, Duration.ofHours(1));
+		ExecutorService executor = Executors.newFixedThreadPool(8);
+		try {
+			CountDownLatch go = new CountDownLatch(1);
+			List<Future<Integer>> counts = new ArrayList<>();
+			for (int i = 0; i < 8; i++) {
+				List<RateLimitPermit> permits = (i % 2 == 0) ? permits("a", one, two) : permits("a", two, one);
+				counts.add(executor.submit(() -> {
+					go.await();
+					int admitted = 0;
+					for (int call = 0; call < 500; call++) {
+						admitted += this.limiter.decide(permits).permitted() ? 1 : 0;
+					}
+					return admitted;
+				}));
+			}
+			go.countDown();
+			int admitted = 0;
+			for (Future<Integer> count : counts) {
+				admitted += count.get();
+			}
+
+			assertThat(admitted).isEqualTo(700);
+			assertThat(this.limiter.decide(permits("a", one)).results().get(0).remaining()).isEqualTo(299);
+		}
+		finally {
+			executor.shutdownNow();
+		}
+	}
+
+}

@@ -1,0 +1,133 @@
+package io.github.grpcsecurity.ratelimit.redis;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+
+import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.RateLimitDecision;
+import io.github.grpcsecurity.ratelimit.RateLimitPermit;
+import io.lettuce.core.ScriptOutputType;
+import io.lettuce.core.api.sync.RedisCommands;
+
+/**
+ * Runs the text of the very script that the limiter uses many times in one command,
+ * against a clock and a store of its own: the script sees another {@code redis}.
+ */
+final class ScriptRunner {
+
+	/** Some time in 2026, in microseconds. */
+	static final long EPOCH = 1_790_000_000_000_000L;
+
+	private static final String BEFORE = """
+			local all = ARGV
+			local position = 1
+			local function take()
+			  position = position + 1
+			  return all[position - 1]
+			end
+			local store = {}
+			local seconds, micros
+			local redis = { call = function(command, key, value, px, ttl)
+			  if command == 'TIME' then
+			    return {seconds, micros}
+			  elseif command == 'GET' then
+			    return store[key] or false
+			  elseif command == 'SET' and px == 'PX' then
+			    local now = tonumber(seconds) * 1000000 + tonumber(micros)
+			    local whole = tonumber(string.match(value, '^(%d+) %d+$'))
+			    -- A millisecond of Redis may have begun already
+			    assert(tonumber(ttl) * 1000 - 1000 > whole - now, 'expires too early')
+			    assert(tonumber(ttl) * 1000 - 3000 <= whole - now, 'expires too late')
+			    store[key] = value
+			    return
+			  end
+			  error('unexpected command ' .. command)
+			end }
+			local function gcra(KEYS, ARGV)
+			""";
+
+	private static final String AFTER = """
+
+			end
+			local out = {}
+			while position <= #all do
+			  local keys, arguments = {}, {}
+			  seconds, micros = take(), take()
+			  local count = tonumber(take())
+			  for i = 1, count do
+			    keys[i] = take()
+			    for a = 1, 6 do
+			      arguments[#arguments + 1] = take()
+			    end
+			  end
+			  for _, number in ipairs(gcra(keys, arguments)) do
+			    out[#out + 1] = number
+			  end
+			end
+			return out
+			""";
+
+	private final RedisCommands<String, String> redis;
+
+	private final String sha;
+
+	private final List<String> arguments = new ArrayList<>();
+
+	private final List<List<RateLimitPermit>> calls = new ArrayList<>();
+
+	ScriptRunner(RedisCommands<String, String> redis) throws IOException {
+		this.redis = redis;
+		try (InputStream in = RedisRateLimiter.class.getResourceAsStream("gcra.lua")) {
+			this.sha = redis.scriptLoad(BEFORE + new String(in.readAllBytes(), StandardCharsets.UTF_8) + AFTER);
+		}
+	}
+
+	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits) {
+		long now = EPOCH + nowMicros;
+		this.arguments.add(Long.toString(now / 1_000_000));
+		this.arguments.add(Long.toString(now % 1_000_000));
+		this.arguments.add(Integer.toString(permits.size()));
+		for (RateLimitPermit permit : permits) {
+			Gcra gcra = permit.rule().gcra();
+			this.arguments.add(keyPrefix + permit.rule().name() + permit.key());
+			this.arguments.add(permit.rule().shadow() ? "0" : "1");
+			this.arguments.add(Long.toString(gcra.limit()));
+			this.arguments.add(Long.toString(gcra.incrementWhole()));
+			this.arguments.add(Long.toString(gcra.incrementFraction()));
+			this.arguments.add(Long.toString(gcra.toleranceWhole()));
+			this.arguments.add(Long.toString(gcra.toleranceFraction()));
+		}
+		this.calls.add(permits);
+	}
+
+	int size() {
+		return this.arguments.size();
+	}
+
+	/** Runs all calls since the last time, in an empty store. */
+	List<RateLimitDecision> run() {
+		List<Long> reply = this.redis.evalsha(this.sha, ScriptOutputType.MULTI, new String[0],
+				this.arguments.toArray(new String[0]));
+		List<RateLimitDecision> decisions = new ArrayList<>();
+		int position = 0;
+		for (List<RateLimitPermit> permits : this.calls) {
+			boolean permitted = reply.get(position++) == 1;
+			List<Gcra.Debt> debts = new ArrayList<>();
+			for (int i = 0; i < permits.size(); i++) {
+				debts.add(new Gcra.Debt(reply.get(position++), reply.get(position++)));
+			}
+			RateLimitDecision decision = RateLimitDecision.of(permits, debts);
+			if (decision.permitted() != permitted) {
+				throw new AssertionError("The script decided otherwise: " + permits + " " + debts);
+			}
+			decisions.add(decision);
+		}
+		this.arguments.clear();
+		this.calls.clear();
+		return decisions;
+	}
+
+}

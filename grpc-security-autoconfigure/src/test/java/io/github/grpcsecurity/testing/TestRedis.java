@@ -1,0 +1,167 @@
+package io.github.grpcsecurity.testing;
+
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+import org.springframework.data.redis.connection.RedisStandaloneConfiguration;
+import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
+
+import redis.embedded.core.ExecutableProvider;
+
+/**
+ * A real Redis on a loopback port of its own, without persistence. It can be stopped,
+ * started again on the same port, and paused so that it takes connections but does not
+ * answer.
+ */
+public final class TestRedis implements AutoCloseable {
+
+	private static File executable;
+
+	private final int port;
+
+	private Process process;
+
+	private TestRedis(int port) {
+		this.port = port;
+	}
+
+	/** Starts a Redis. */
+	public static TestRedis start() {
+		TestRedis redis = notStarted();
+		redis.restart();
+		return redis;
+	}
+
+	/** Reserves a port on which nothing listens until {@link #restart()}. */
+	public static TestRedis notStarted() {
+		try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+			return new TestRedis(socket.getLocalPort());
+		}
+		catch (IOException ex) {
+			throw new UncheckedIOException(ex);
+		}
+	}
+
+	private static synchronized String executable() throws IOException {
+		if (executable == null) {
+			try {
+				executable = ExecutableProvider.newExecutableInPath("redis-server").get();
+			}
+			catch (IOException ex) {
+				executable = ExecutableProvider.newJarResourceProvider().get();
+			}
+		}
+		return executable.getAbsolutePath();
+	}
+
+	/** Starts with no data, after {@link #stop()}. */
+	public void restart() {
+		try {
+			this.process = new ProcessBuilder(List.of(executable(), "--port", Integer.toString(this.port), "--bind",
+					"127.0.0.1", "--save", "", "--appendonly", "no"))
+				.directory(new File(System.getProperty("java.io.tmpdir")))
+				.redirectErrorStream(true)
+				.start();
+			awaitReady();
+		}
+		catch (IOException ex) {
+			throw new UncheckedIOException(ex);
+		}
+	}
+
+	private void awaitReady() throws IOException {
+		BufferedReader output = new BufferedReader(
+				new InputStreamReader(this.process.getInputStream(), StandardCharsets.UTF_8));
+		StringBuilder log = new StringBuilder();
+		String line;
+		while ((line = output.readLine()) != null) {
+			if (line.contains("eady to accept connections")) {
+				drain(output);
+				return;
+			}
+			log.append(line).append('\n');
+		}
+		throw new IllegalStateException("Redis did not start: " + log);
+	}
+
+	private static void drain(BufferedReader output) {
+		Thread thread = new Thread(() -> {
+			try {
+				while (output.readLine() != null) {
+					// A full pipe would stop Redis
+				}
+			}
+			catch (IOException ex) {
+				// Redis is gone
+			}
+		}, "test-redis-output");
+		thread.setDaemon(true);
+		thread.start();
+	}
+
+	/** Kills the process: connections break, new ones are refused. */
+	public void stop() {
+		if (this.process == null) {
+			return;
+		}
+		try {
+			this.process.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
+		}
+		catch (InterruptedException ex) {
+			Thread.currentThread().interrupt();
+		}
+		this.process = null;
+	}
+
+	/** Freezes the process: connections stay, but nothing is answered. */
+	public void pause() {
+		signal("-STOP");
+	}
+
+	/** Ends a {@link #pause()}. */
+	public void resume() {
+		signal("-CONT");
+	}
+
+	private void signal(String signal) {
+		try {
+			int exit = new ProcessBuilder("kill", signal, Long.toString(this.process.pid())).start().waitFor();
+			if (exit != 0) {
+				throw new IllegalStateException("kill ended with " + exit);
+			}
+		}
+		catch (IOException ex) {
+			throw new UncheckedIOException(ex);
+		}
+		catch (InterruptedException ex) {
+			Thread.currentThread().interrupt();
+		}
+	}
+
+	public int port() {
+		return this.port;
+	}
+
+	/** A started connection factory, as Spring Boot would make it; to be destroyed. */
+	public LettuceConnectionFactory connectionFactory() {
+		LettuceConnectionFactory factory = new LettuceConnectionFactory(
+				new RedisStandaloneConfiguration("127.0.0.1", this.port));
+		factory.afterPropertiesSet();
+		factory.start();
+		return factory;
+	}
+
+	@Override
+	public void close() {
+		stop();
+	}
+
+}
