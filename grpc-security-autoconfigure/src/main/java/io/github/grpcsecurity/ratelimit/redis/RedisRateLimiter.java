@@ -48,7 +48,10 @@ public final class RedisRateLimiter implements SharedPermits {
 
 	private static final String SCRIPT = "gcra.lua";
 
-	private static final long CONNECT_SECONDS = 1;
+	/** The first connection loads and warms up what it takes; later ones must not. */
+	private static final long FIRST_CONNECT_SECONDS = 10;
+
+	private static final long RECONNECT_SECONDS = 1;
 
 	/** A tiny debt that is gone at once: shows that Redis can be written to. */
 	private static final String[] PROBE = { "1", "1", "1", "0", "1000", "0" };
@@ -64,6 +67,8 @@ public final class RedisRateLimiter implements SharedPermits {
 	private final String digest = sha1(this.script);
 
 	private final AtomicBoolean connecting = new AtomicBoolean();
+
+	private final AtomicBoolean triedBefore = new AtomicBoolean();
 
 	private volatile @Nullable Connection connection;
 
@@ -98,7 +103,7 @@ public final class RedisRateLimiter implements SharedPermits {
 				.<List<Object>>eval(this.script, ScriptOutputType.MULTI, keys(List.of()), arguments(List.of()))
 				.toCompletableFuture();
 			return tried.thenAccept((reply) -> this.connection = candidate);
-		}).orTimeout(CONNECT_SECONDS, TimeUnit.SECONDS);
+		}).orTimeout(this.triedBefore.getAndSet(true) ? RECONNECT_SECONDS : FIRST_CONNECT_SECONDS, TimeUnit.SECONDS);
 	}
 
 	private void reconnect(CompletableFuture<Connection> made) {
