@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 
 import javax.net.ssl.SSLSession;
 
@@ -34,8 +35,8 @@ import org.springframework.security.core.authority.AuthorityUtils;
  * One call on its way through the pipeline, from its first header to its true end.
  * <p>
  * A call is handled by one thread at a time, though not always by the same one, and what
- * one stage writes the next one sees. {@link #onClosed}, {@link #note}, {@link #notes}
- * and the counters may be used from any thread.
+ * one stage writes the next one sees. {@link #onClosed}, {@link #end}, {@link #note},
+ * {@link #notes} and the counters may be used from any thread.
  *
  * @since 0.1.0
  */
@@ -83,6 +84,8 @@ public final class SecuredCall {
 	private volatile @Nullable CallDecision decision;
 
 	private volatile @Nullable Refusal endedBy;
+
+	private volatile @Nullable Predicate<Refusal> terminator;
 
 	// Guarded by this
 	private @Nullable List<Consumer<Status>> closeCallbacks;
@@ -319,6 +322,20 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * Ends the call, whatever its handler is doing: for what is found out while a stream
+	 * is open, such as a credential that ran out. The client gets the status of the
+	 * refusal, what the handler still sends is dropped, and the handler is told as if its
+	 * client had gone away. May be called from any thread; does not block.
+	 * @param refusal why
+	 * @return {@code false} if the call is over already
+	 */
+	public boolean end(Refusal refusal) {
+		Objects.requireNonNull(refusal, "refusal");
+		Predicate<Refusal> current = this.terminator;
+		return current != null && current.test(refusal);
+	}
+
+	/**
 	 * The decision of the pipeline.
 	 * @return the decision; {@code null} as long as there is none
 	 */
@@ -361,6 +378,10 @@ public final class SecuredCall {
 	void resolved(Attributes attributes, @Nullable String authority) {
 		this.attributes = attributes;
 		this.authority = authority;
+	}
+
+	void terminator(Predicate<Refusal> terminator) {
+		this.terminator = terminator;
 	}
 
 	void bind(ServerCall<?, ?> serverCall, MethodPlan plan) {

@@ -84,6 +84,8 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	private int messages;
 
+	private volatile boolean endedByPipeline;
+
 	private final Object lock = new Object();
 
 	/** Whether callbacks have to queue. Changes under the lock only. */
@@ -117,6 +119,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	/** Decides as far as possible; called once, before any callback. */
 	void start() {
+		this.call.terminator(this::end);
 		if (this.rawCall.isCancelled()) {
 			// A flood of resets must not buy any of the work that follows
 			this.state = State.ENDED;
@@ -302,6 +305,10 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void startHandler() {
+		if (this.serverCall.ended()) {
+			this.state = State.ENDED;
+			return;
+		}
 		this.call.tracer().decided(CallDecision.PERMIT);
 		try {
 			ServerCall.Listener<ReqT> started = this.next.startCall(this.serverCall, this.headers);
@@ -337,6 +344,19 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		this.serverCall.end(closing);
 		// What the handler has open it must let go of, as after a cancellation
 		toHandler(ServerCall.Listener::onCancel);
+	}
+
+	/**
+	 * Ends the call from any thread. The handler hears of it when gRPC reports the end,
+	 * on the thread of its callbacks.
+	 */
+	private boolean end(Refusal refusal) {
+		StatusTranslator.Closing closing = this.pipeline.translator().refused(refusal);
+		return this.serverCall.end(closing, () -> {
+			this.endedByPipeline = true;
+			this.call.endedBy(refusal);
+			this.call.tracer().decided(CallDecision.refuse(SecurityStage.AUTHENTICATION, refusal));
+		});
 	}
 
 	/** Lets the host's own metrics see a refused call as one that a handler closed. */
@@ -395,7 +415,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void message(ReqT message) {
-		if (this.state == State.ENDED) {
+		if (this.state == State.ENDED || this.serverCall.ended()) {
 			return;
 		}
 		Object received = message;
@@ -480,7 +500,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void halfClose() {
-		if (this.state == State.ENDED) {
+		if (this.state == State.ENDED || this.serverCall.ended()) {
 			return;
 		}
 		if (this.messages == 0 && this.plan.method().descriptor().getType().clientSendsOneMessage()) {
@@ -559,7 +579,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 		if (this.state == State.OPEN) {
 			this.state = State.ENDED;
-			toHandler(callback);
+			toHandler(this.endedByPipeline ? ServerCall.Listener::onCancel : callback);
 		}
 		this.state = State.ENDED;
 	}

@@ -105,7 +105,8 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 		return !ended() && delegate().isReady();
 	}
 
-	private boolean ended() {
+	/** Whether the pipeline has ended the call. */
+	boolean ended() {
 		synchronized (this.lock) {
 			return this.ended;
 		}
@@ -116,11 +117,18 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 	 * @return {@code false} when the call had been closed before
 	 */
 	boolean end(StatusTranslator.Closing closing) {
+		return end(closing, () -> {
+		});
+	}
+
+	/** Ends the call, after telling those who have to know first. */
+	boolean end(StatusTranslator.Closing closing, Runnable before) {
 		synchronized (this.lock) {
 			if (this.closed || this.ended) {
 				return false;
 			}
 			this.ended = true;
+			before.run();
 			delegate().close(closing.status(), closing.trailers());
 			return true;
 		}
