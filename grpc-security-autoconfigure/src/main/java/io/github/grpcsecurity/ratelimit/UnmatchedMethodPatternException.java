@@ -13,12 +13,12 @@ public final class UnmatchedMethodPatternException extends IllegalStateException
 
 	private static final long serialVersionUID = 1L;
 
-	private final List<String> methods;
+	private final String[] methods;
 
 	UnmatchedMethodPatternException(String rule, String pattern, Collection<String> methods) {
 		super("grpc.security.rate-limit.rules: the rule '" + rule + "' is for methods '" + pattern
 				+ "', but this server has no such method.");
-		this.methods = List.copyOf(new TreeSet<>(methods));
+		this.methods = new TreeSet<>(methods).toArray(String[]::new);
 	}
 
 	/**
@@ -26,7 +26,7 @@ public final class UnmatchedMethodPatternException extends IllegalStateException
 	 * @return their full names, sorted
 	 */
 	public List<String> methods() {
-		return this.methods;
+		return List.of(this.methods);
 	}
 
 }
