@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.authorization;
 
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -204,25 +206,40 @@ public final class AuthorizationStage implements CallStage {
 						+ " interfaces of " + service.get(0).type().getName() + " are enforced");
 			}
 			List<JavaMethod> lost = service.stream().filter((java) -> java.method() == null).toList();
-			if (lost.isEmpty()) {
-				continue;
+			Class<?> type = service.get(0).type();
+			if (!lost.isEmpty() || JavaMethod.bindsItself(type)) {
+				checkAnnotationsRun(type, service, (lost.isEmpty() ? service : lost).get(0));
 			}
-			JavaMethod first = lost.get(0);
-			JavaMethod.methods(first.type())
-				.stream()
-				.filter(MethodAnnotations::annotated)
-				.filter((method) -> service.stream().noneMatch((java) -> method.equals(java.method())))
-				.findFirst()
-				.ifPresent((method) -> {
-					throw new UnenforceableAnnotationException(
-							"There is a security annotation on " + JavaMethod.describe(method)
-									+ ", but no RPC is known to run it, and of " + first.rpc().fullName()
-									+ " it is not known which method runs.",
-							"Name the method " + JavaMethod.generatedName(first.rpc().bareName())
-									+ " and give it the parameters that gRPC generates, annotate the class, or remove the"
-									+ " annotation and write a rule under grpc.security.authorization.rules.");
-				});
+			if (!lost.isEmpty() && !MethodAnnotations.annotated(type)) {
+				warn("Of " + lost.get(0).rpc().fullName() + ", it is not known which method of " + type.getName()
+						+ " runs: annotations on another class do not count, only rules do");
+			}
 		}
+	}
+
+	private static void checkAnnotationsRun(Class<?> type, List<JavaMethod> service, JavaMethod example) {
+		Set<Method> run = new HashSet<>();
+		service.forEach((java) -> run.add(java.method()));
+		for (Method method : JavaMethod.allMethods(type)) {
+			if (MethodAnnotations.annotated(method) && !run.contains(method) && !overridden(method, run)) {
+				throw new UnenforceableAnnotationException(
+						"There is a security annotation on " + JavaMethod.describe(method)
+								+ ", but no RPC is known to run it, and of " + example.rpc().fullName()
+								+ " it is not certain which method runs.",
+						"Name the method " + JavaMethod.generatedName(example.rpc().bareName())
+								+ " and give it the parameters that gRPC generates, annotate the class, or remove the"
+								+ " annotation and write a rule under grpc.security.authorization.rules.");
+			}
+		}
+	}
+
+	/** Whether a method of a subclass runs in the place of another one. */
+	private static boolean overridden(Method method, Set<Method> run) {
+		return !Modifier.isPrivate(method.getModifiers()) && !Modifier.isStatic(method.getModifiers())
+				&& run.stream()
+					.anyMatch((other) -> other != null && other.getName().equals(method.getName())
+							&& other.getParameterCount() == method.getParameterCount()
+							&& method.getDeclaringClass().isAssignableFrom(other.getDeclaringClass()));
 	}
 
 	private void warnOfUnreachableRules(Collection<SecuredMethod> methods) {

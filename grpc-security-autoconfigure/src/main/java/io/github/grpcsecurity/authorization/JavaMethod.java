@@ -102,6 +102,25 @@ record JavaMethod(SecuredMethod rpc, Object target, Class<?> type, @Nullable Met
 		return signature;
 	}
 
+	/**
+	 * Whether the class binds its methods to RPCs itself. What a generated base class
+	 * binds follows from the names; a method written by hand can bind anything.
+	 */
+	static boolean bindsItself(Class<?> type) {
+		Method bind = ReflectionUtils.findMethod(type, "bindService");
+		return bind != null && !Modifier.isFinal(bind.getModifiers());
+	}
+
+	/** All methods that a class and its superclasses declare. */
+	static List<Method> allMethods(Class<?> type) {
+		List<Method> all = new ArrayList<>();
+		for (Class<?> current = type; current != null && current != Object.class; current = current.getSuperclass()) {
+			all.addAll(Arrays.asList(current.getDeclaredMethods()));
+		}
+		all.removeIf((method) -> method.isBridge() || method.isSynthetic());
+		return all;
+	}
+
 	/** The methods of a class that may be bound to an RPC. */
 	static List<Method> methods(Class<?> type) {
 		return Arrays.stream(ReflectionUtils.getUniqueDeclaredMethods(type,

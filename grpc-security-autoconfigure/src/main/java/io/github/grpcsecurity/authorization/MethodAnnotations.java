@@ -104,6 +104,16 @@ final class MethodAnnotations {
 				|| (JSR250_PRESENT && annotated(method, Jsr250.TYPES));
 	}
 
+	/**
+	 * Whether a class, or one that it extends or implements, has a security annotation.
+	 */
+	static boolean annotated(Class<?> type) {
+		MergedAnnotations annotations = MergedAnnotations.from(type, SearchStrategy.TYPE_HIERARCHY,
+				RepeatableContainers.none());
+		return annotations.isPresent(PreAuthorize.class) || annotations.isPresent(Secured.class)
+				|| (JSR250_PRESENT && Jsr250.TYPES.stream().anyMatch(annotations::isPresent));
+	}
+
 	private static <A extends Annotation> @Nullable A find(Class<A> type, JavaMethod method) {
 		A found = scan(SecurityAnnotationScanners.requireUnique(type), List.of(type), method);
 		if (found != null) {

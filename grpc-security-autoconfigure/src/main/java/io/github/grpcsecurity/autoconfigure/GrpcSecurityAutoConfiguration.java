@@ -6,6 +6,7 @@ import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.ServerBuilderConfigurer;
 import io.github.grpcsecurity.server.StatusTranslator;
+import io.grpc.DecompressorRegistry;
 import io.grpc.HandlerRegistry;
 
 import org.springframework.beans.factory.ObjectProvider;
@@ -45,6 +46,7 @@ public final class GrpcSecurityAutoConfiguration {
 	GrpcServerSecurity grpcServerSecurity(ObjectProvider<CallStage> stages, ObjectProvider<CallObserver> observers,
 			ObjectProvider<ServerBuilderConfigurer> configurers, StatusTranslator translator,
 			GrpcSecurityThreads threads, ObjectProvider<HandlerRegistry> fallbackRegistry,
+			ObjectProvider<DecompressorRegistry> decompressors,
 			ObjectProvider<GrpcServerSecurityCustomizer> customizers) {
 		GrpcServerSecurity.Builder builder = GrpcServerSecurity.builder()
 			.stages(stages.orderedStream().toList())
@@ -53,6 +55,7 @@ public final class GrpcSecurityAutoConfiguration {
 			.statusTranslator(translator)
 			.executor(threads.executor())
 			.fallbackRegistry(fallbackRegistry.getIfUnique());
+		decompressors.ifUnique(builder::decompressorRegistry);
 		customizers.orderedStream().forEach((customizer) -> customizer.customize(builder));
 		return builder.build();
 	}

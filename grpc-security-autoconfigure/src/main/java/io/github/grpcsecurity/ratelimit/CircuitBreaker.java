@@ -7,18 +7,24 @@ import java.util.function.LongSupplier;
 /**
  * Remembers that something is down, so that not every call has to find out anew.
  * <p>
- * It opens after a number of failures in a row. While it is open, one caller at a time
- * gets to probe, and not before an interval has passed since the last one did.
+ * It opens after a number of failures in a row, spread over some time: a burst that makes
+ * a few answers late at once is no outage. While it is open, one caller at a time gets to
+ * probe, and not before an interval has passed since the last one did.
  */
 final class CircuitBreaker {
 
 	private final int threshold;
+
+	private final long patienceNanos;
 
 	private final long probeIntervalNanos;
 
 	private final LongSupplier nanoClock;
 
 	private final AtomicInteger failures = new AtomicInteger();
+
+	/** When the first of the failures in a row happened. */
+	private volatile long failingSince;
 
 	// Written under the lock only; read by every call
 	private volatile boolean closed;
@@ -29,8 +35,9 @@ final class CircuitBreaker {
 	/** When the last probe started, or the breaker opened. */
 	private volatile long since;
 
-	CircuitBreaker(boolean closed, int threshold, Duration probeInterval, LongSupplier nanoClock) {
+	CircuitBreaker(boolean closed, int threshold, Duration patience, Duration probeInterval, LongSupplier nanoClock) {
 		this.threshold = threshold;
+		this.patienceNanos = patience.toNanos();
 		this.probeIntervalNanos = probeInterval.toNanos();
 		this.nanoClock = nanoClock;
 		this.closed = closed;
@@ -72,7 +79,12 @@ final class CircuitBreaker {
 
 	/** Reports a failure; true if that opened the breaker. */
 	boolean failed() {
-		return this.failures.incrementAndGet() >= this.threshold && open();
+		int count = this.failures.incrementAndGet();
+		long now = this.nanoClock.getAsLong();
+		if (count == 1) {
+			this.failingSince = now;
+		}
+		return count >= this.threshold && now - this.failingSince >= this.patienceNanos && open();
 	}
 
 	private synchronized boolean open() {

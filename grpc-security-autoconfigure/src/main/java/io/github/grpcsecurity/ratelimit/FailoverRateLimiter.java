@@ -23,9 +23,9 @@ import org.jspecify.annotations.Nullable;
  * Asks for permits that several servers share, and decides by
  * {@link RateLimitRule#onFailure()} when they cannot be asked for.
  * <p>
- * No call waits longer than the budget. After five failures in a row nobody asks any
- * more, so that a dead store costs nothing, until a probe, at most one a second, shows
- * that it answers within the budget again. Thread-safe.
+ * No call waits longer than the budget. After half a second of failures alone, five at
+ * least, nobody asks any more, so that a dead store costs nothing, until a probe, at most
+ * one a second, shows that it answers within the budget again. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -34,6 +34,8 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 	private static final Log logger = LogFactory.getLog(FailoverRateLimiter.class);
 
 	private static final int MAX_FAILURES = 5;
+
+	private static final Duration PATIENCE = Duration.ofMillis(500);
 
 	private static final Duration PROBE_INTERVAL = Duration.ofSeconds(1);
 
@@ -74,7 +76,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		}
 		this.budgetNanos = budget.toNanos();
 		this.timer = timer;
-		this.breaker = new CircuitBreaker(false, MAX_FAILURES, PROBE_INTERVAL, nanoClock);
+		this.breaker = new CircuitBreaker(false, MAX_FAILURES, PATIENCE, PROBE_INTERVAL, nanoClock);
 	}
 
 	/**

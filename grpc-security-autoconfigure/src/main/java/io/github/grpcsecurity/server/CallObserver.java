@@ -26,7 +26,9 @@ public interface CallObserver {
 	/**
 	 * The call is over.
 	 * @param call the call
-	 * @param status the status that the client got, as the transport knows it
+	 * @param status the status that the client got, as the transport knows it. A stream
+	 * that the client resets right before its deadline counts as
+	 * {@code DEADLINE_EXCEEDED}.
 	 */
 	default void closed(SecuredCall call, Status status) {
 	}

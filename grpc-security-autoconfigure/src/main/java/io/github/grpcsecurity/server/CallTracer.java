@@ -7,11 +7,13 @@ import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
 
 import io.grpc.Context;
 import io.grpc.Deadline;
+import io.grpc.DecompressorRegistry;
 import io.grpc.Metadata;
 import io.grpc.ServerStreamTracer;
 import io.grpc.Status;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Sees every call from its headers to its true end: what hangs on a call ends here.
@@ -29,7 +31,7 @@ final class CallTracer extends ServerStreamTracer {
 	private static final AtomicIntegerFieldUpdater<CallTracer> SENT = AtomicIntegerFieldUpdater
 		.newUpdater(CallTracer.class, "sent");
 
-	private static final long DEADLINE_TOLERANCE_MILLIS = 100;
+	private static final long MAX_TOLERANCE_MILLIS = 100;
 
 	private final List<CallObserver> observers;
 
@@ -39,9 +41,10 @@ final class CallTracer extends ServerStreamTracer {
 
 	private volatile int sent;
 
-	private CallTracer(String fullMethodName, Metadata headers, InstantSource clock, List<CallObserver> observers) {
+	private CallTracer(String fullMethodName, Metadata headers, @Nullable Refusal malformed, InstantSource clock,
+			List<CallObserver> observers) {
 		this.observers = observers;
-		this.call = new SecuredCall(fullMethodName, headers, HeaderRepair.repair(headers), clock.instant(), this);
+		this.call = new SecuredCall(fullMethodName, headers, malformed, clock.instant(), this);
 	}
 
 	SecuredCall call() {
@@ -77,7 +80,7 @@ final class CallTracer extends ServerStreamTracer {
 	}
 
 	@Override
-	public void streamClosed(Status transportStatus) {
+	public synchronized void streamClosed(Status transportStatus) {
 		decided(CallDecision.ABANDON);
 		Status status = seenByClient(transportStatus);
 		if (!this.call.close(status)) {
@@ -95,19 +98,24 @@ final class CallTracer extends ServerStreamTracer {
 
 	/**
 	 * A client whose deadline passes resets the stream, which often arrives before the
-	 * server's own timer fires: what looks like a cancellation is the deadline.
+	 * server's own timer fires: a cancellation in the last tenth of the time, and at most
+	 * 100 ms before the deadline, counts as the deadline.
 	 */
 	private Status seenByClient(Status status) {
 		Deadline deadline = this.call.deadline();
-		if (status.getCode() == Status.Code.CANCELLED && deadline != null
-				&& deadline.timeRemaining(TimeUnit.MILLISECONDS) <= DEADLINE_TOLERANCE_MILLIS) {
-			return Status.DEADLINE_EXCEEDED;
+		if (status.getCode() != Status.Code.CANCELLED || deadline == null) {
+			return status;
 		}
-		return status;
+		long remaining = deadline.timeRemaining(TimeUnit.MILLISECONDS);
+		long whole = remaining + this.call.elapsed().toMillis();
+		return (remaining <= Math.min(MAX_TOLERANCE_MILLIS, whole / 10)) ? Status.DEADLINE_EXCEEDED : status;
 	}
 
-	/** Tells the observers, unless the call has been decided before. */
-	void decided(CallDecision decision) {
+	/**
+	 * Tells the observers, unless the call has been decided before. Under the lock that
+	 * the end of the call takes too, so that they hear of both in order.
+	 */
+	synchronized void decided(CallDecision decision) {
 		if (!this.call.decide(decision)) {
 			return;
 		}
@@ -130,14 +138,18 @@ final class CallTracer extends ServerStreamTracer {
 
 		private final List<CallObserver> observers;
 
-		Factory(InstantSource clock, List<CallObserver> observers) {
+		private final DecompressorRegistry decompressors;
+
+		Factory(InstantSource clock, List<CallObserver> observers, DecompressorRegistry decompressors) {
 			this.clock = clock;
+			this.decompressors = decompressors;
 			this.observers = List.copyOf(observers);
 		}
 
 		@Override
 		public ServerStreamTracer newServerStreamTracer(String fullMethodName, Metadata headers) {
-			return new CallTracer(fullMethodName, headers, this.clock, this.observers);
+			Refusal malformed = HeaderRepair.repair(headers, this.decompressors);
+			return new CallTracer(fullMethodName, headers, malformed, this.clock, this.observers);
 		}
 
 	}

@@ -14,6 +14,7 @@ import java.util.concurrent.Executor;
 import java.util.stream.Collectors;
 
 import io.grpc.Context;
+import io.grpc.DecompressorRegistry;
 import io.grpc.HandlerRegistry;
 import io.grpc.ServerBuilder;
 import io.grpc.ServerInterceptor;
@@ -48,6 +49,8 @@ public final class GrpcServerSecurity {
 
 	private final InstantSource clock;
 
+	private final DecompressorRegistry decompressors;
+
 	private final Pipeline pipeline;
 
 	// Guarded by this
@@ -61,9 +64,11 @@ public final class GrpcServerSecurity {
 		this.configurers = List.copyOf(builder.configurers);
 		this.fallbackRegistry = builder.fallbackRegistry;
 		this.clock = builder.clock;
+		this.decompressors = builder.decompressors;
 		this.pipeline = new Pipeline(builder.translator,
 				Objects.requireNonNull(builder.executor, "An executor is needed to continue calls on"),
-				List.copyOf(builder.contextKeys), List.copyOf(builder.refusalObservers));
+				List.copyOf(builder.contextKeys), List.copyOf(builder.refusalObservers),
+				new FailureLog(LogFactory.getLog(SecuredCallListener.class), System::nanoTime));
 		this.plans = new PlanTable(this.stages, List.of());
 	}
 
@@ -93,7 +98,7 @@ public final class GrpcServerSecurity {
 			fallback.getServices().forEach((service) -> add(service, null, null, found));
 		}
 		compile(found);
-		builder.addStreamTracerFactory(new CallTracer.Factory(this.clock, this.observers));
+		builder.addStreamTracerFactory(new CallTracer.Factory(this.clock, this.observers, this.decompressors));
 		builder.fallbackHandlerRegistry(new FallbackRegistry(fallback));
 		this.configurers.forEach((configurer) -> configurer.configure(builder));
 		builder.intercept(new SecurityServerInterceptor(() -> this.plans, this.pipeline));
@@ -172,6 +177,8 @@ public final class GrpcServerSecurity {
 		private StatusTranslator translator = new StatusTranslator(Set.of());
 
 		private InstantSource clock = InstantSource.system();
+
+		private DecompressorRegistry decompressors = DecompressorRegistry.getDefaultInstance();
 
 		private @Nullable Executor executor;
 
@@ -262,6 +269,17 @@ public final class GrpcServerSecurity {
 		 */
 		public Builder clock(InstantSource clock) {
 			this.clock = clock;
+			return this;
+		}
+
+		/**
+		 * Sets the message encodings that the server reads, if they are not gRPC's usual
+		 * ones. Calls with another one are refused before anything is read.
+		 * @param registry the registry that the server has too
+		 * @return this builder
+		 */
+		public Builder decompressorRegistry(DecompressorRegistry registry) {
+			this.decompressors = registry;
 			return this;
 		}
 

@@ -28,13 +28,13 @@ final class HeaderRepair {
 	private HeaderRepair() {
 	}
 
-	static @Nullable Refusal repair(Metadata headers) {
+	static @Nullable Refusal repair(Metadata headers, DecompressorRegistry decompressors) {
 		if (headers.containsKey(TIMEOUT) && !validTimeout(headers)) {
 			headers.discardAll(TIMEOUT);
 			return BAD_TIMEOUT;
 		}
 		String encoding = headers.get(ENCODING);
-		if (encoding != null && DecompressorRegistry.getDefaultInstance().lookupDecompressor(encoding) == null) {
+		if (encoding != null && decompressors.lookupDecompressor(encoding) == null) {
 			headers.discardAll(ENCODING);
 			return BAD_ENCODING;
 		}

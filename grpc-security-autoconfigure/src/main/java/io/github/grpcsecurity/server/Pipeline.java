@@ -15,8 +15,9 @@ import org.springframework.security.core.context.SecurityContext;
  * @param executor continues calls whose decision had to be waited for
  * @param contextKeys where else the identity of the caller goes
  * @param refusalObservers interceptors of the host that also see refused calls
+ * @param failures where checks that failed are logged
  */
 record Pipeline(StatusTranslator translator, Executor executor, List<Context.Key<SecurityContext>> contextKeys,
-		List<ServerInterceptor> refusalObservers) {
+		List<ServerInterceptor> refusalObservers, FailureLog failures) {
 
 }

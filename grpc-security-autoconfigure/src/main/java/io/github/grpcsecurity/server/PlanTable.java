@@ -10,11 +10,17 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 import io.grpc.MethodDescriptor;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
 
 /**
  * The plans of all methods, compiled together and replaced together.
  */
 final class PlanTable {
+
+	private static final Log logger = LogFactory.getLog(PlanTable.class);
+
+	private static final int MAX_LATE = 10_000;
 
 	private final List<CallStage> stages;
 
@@ -22,8 +28,7 @@ final class PlanTable {
 
 	private final MethodPlan unknown;
 
-	// Methods that a user's own fallback registry came up with later: bounded by what it
-	// serves
+	// Methods that nobody named at startup, each compiled once
 	private final Map<String, MethodPlan> late = new ConcurrentHashMap<>();
 
 	PlanTable(List<CallStage> stages, Collection<SecuredMethod> methods) {
@@ -42,11 +47,34 @@ final class PlanTable {
 	}
 
 	private MethodPlan compile(SecuredMethod method) {
+		return builder(method).build();
+	}
+
+	private MethodPlan.Builder builder(SecuredMethod method) {
 		MethodPlan.Builder builder = new MethodPlan.Builder(method);
 		for (CallStage stage : this.stages) {
 			stage.plan(method, builder.at(stage.stage()));
 		}
-		return builder.build();
+		return builder;
+	}
+
+	/**
+	 * A method of the user's own fallback registry is like any other. One that was added
+	 * to the server behind our back is not: nobody knows the bean behind it, so
+	 * annotations on it would not count, and its malformed messages would not be seen.
+	 */
+	private MethodPlan compileLate(MethodDescriptor<?, ?> method) {
+		if (RequestParsing.guarded(method)) {
+			return compile(new SecuredMethod(method, null, null));
+		}
+		logger.error("The gRPC method " + method.getFullMethodName()
+				+ " is refused: its service was added to the server without being a service bean, so nobody knows "
+				+ "what secures it. Make it a bean that the server finds.");
+		return builder(new SecuredMethod(method, null, null)).at(SecurityStage.AUTHORIZATION)
+			.check("not a service bean: refused",
+					(call) -> Verdict.refuse(call.anonymous() ? Refusal.unauthenticated("not a service bean")
+							: Refusal.accessDenied("not a service bean")))
+			.build();
 	}
 
 	MethodPlan plan(MethodDescriptor<?, ?> method) {
@@ -55,8 +83,13 @@ final class PlanTable {
 		}
 		MethodPlan plan = this.plans.get(method.getFullMethodName());
 		if (plan == null) {
-			plan = this.late.computeIfAbsent(method.getFullMethodName(),
-					(name) -> compile(new SecuredMethod(method, null, null)));
+			plan = this.late.get(method.getFullMethodName());
+		}
+		if (plan == null) {
+			plan = compileLate(method);
+			if (this.late.size() < MAX_LATE) {
+				this.late.put(method.getFullMethodName(), plan);
+			}
 		}
 		return plan;
 	}

@@ -45,12 +45,17 @@ final class RequestParsing {
 
 	static <ReqT, RespT> ServerMethodDefinition<ReqT, RespT> guard(ServerMethodDefinition<ReqT, RespT> method) {
 		MethodDescriptor<ReqT, RespT> descriptor = method.getMethodDescriptor();
-		Marshaller<ReqT> marshaller = descriptor.getRequestMarshaller();
-		if (marshaller instanceof GuardedMarshaller<?>) {
+		if (guarded(descriptor)) {
 			return method;
 		}
-		return ServerMethodDefinition.create(descriptor.toBuilder().setRequestMarshaller(guard(marshaller)).build(),
+		return ServerMethodDefinition.create(
+				descriptor.toBuilder().setRequestMarshaller(guard(descriptor.getRequestMarshaller())).build(),
 				method.getServerCallHandler());
+	}
+
+	/** Whether the messages of a method pass through here. */
+	static boolean guarded(MethodDescriptor<?, ?> method) {
+		return method.getRequestMarshaller() instanceof GuardedMarshaller<?>;
 	}
 
 	private static <T> Marshaller<T> guard(Marshaller<T> marshaller) {

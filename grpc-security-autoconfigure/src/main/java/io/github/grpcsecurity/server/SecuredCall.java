@@ -79,6 +79,8 @@ public final class SecuredCall {
 
 	private volatile @Nullable Deadline deadline;
 
+	private volatile @Nullable Context context;
+
 	private volatile Authentication authentication = ANONYMOUS;
 
 	private volatile @Nullable CallDecision decision;
@@ -251,7 +253,9 @@ public final class SecuredCall {
 	 */
 	public boolean cancelled() {
 		ServerCall<?, ?> call = this.serverCall;
-		return call != null && call.isCancelled();
+		Context current = this.context;
+		// The call itself learns of a reset only after its interceptors have run
+		return (call != null && call.isCancelled()) || (current != null && current.isCancelled());
 	}
 
 	/**
@@ -389,7 +393,9 @@ public final class SecuredCall {
 		this.attributes = serverCall.getAttributes();
 		this.authority = serverCall.getAuthority();
 		this.plan = plan;
-		this.deadline = Context.current().getDeadline();
+		Context current = Context.current();
+		this.context = current;
+		this.deadline = current.getDeadline();
 	}
 
 	CallTracer tracer() {

@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
@@ -86,13 +85,17 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	private volatile boolean endedByPipeline;
 
+	private boolean handlerFailed;
+
 	private final Object lock = new Object();
 
 	/** Whether callbacks have to queue. Changes under the lock only. */
 	private volatile boolean blocked;
 
-	// Guarded by lock
-	private boolean draining;
+	// Guarded by lock: stands for the one thread that works on the call while callbacks
+	// queue. It is given up before a decision is awaited, so that whoever brings the
+	// decision may start while this thread is still on its way out
+	private @Nullable Object worker;
 
 	// Guarded by lock
 	private @Nullable Object awaitedDecision;
@@ -120,7 +123,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	/** Decides as far as possible; called once, before any callback. */
 	void start() {
 		this.call.terminator(this::end);
-		if (this.rawCall.isCancelled()) {
+		if (this.call.cancelled()) {
 			// A flood of resets must not buy any of the work that follows
 			this.state = State.ENDED;
 			return;
@@ -130,7 +133,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			refuse(SecurityStage.ADMISSION, malformed);
 			return;
 		}
-		decide(0);
+		whole(() -> decide(0));
 	}
 
 	private void decide(int from) {
@@ -186,12 +189,18 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private boolean passesLater(CompletionStage<? extends Verdict> answer, SecurityStage stage, Runnable continuation) {
-		if (answer instanceof CompletableFuture<? extends Verdict> future && future.isDone()) {
+		CompletableFuture<? extends Verdict> future = answer.toCompletableFuture();
+		if (future.isDone()) {
 			return passes(ask(future::join), stage, continuation);
 		}
 		Object token = new Object();
 		synchronized (this.lock) {
+			if (this.cancelQueued) {
+				// Nobody needs the decision any more
+				return false;
+			}
 			this.awaitedDecision = token;
+			this.worker = null;
 			this.blocked = true;
 		}
 		answer.whenComplete((verdict, failure) -> {
@@ -210,10 +219,9 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		try {
 			this.pipeline.executor().execute(action);
 		}
-		catch (RejectedExecutionException ex) {
-			// The server is going down: what is left to do is to end the call
-			logger.debug("No thread to continue a call on", ex);
-			action.run();
+		catch (Throwable ex) {
+			// Going down, or out of threads: what is left to do is to end the call
+			broken(ex);
 		}
 	}
 
@@ -225,36 +233,56 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 				return;
 			}
 			this.awaitedDecision = null;
-			this.draining = true;
+			this.worker = token;
 		}
-		if (passes(ask(decision), stage, continuation)) {
-			continuation.run();
-		}
-		drain();
+		whole(() -> {
+			if (passes(ask(decision), stage, continuation)) {
+				continuation.run();
+			}
+		});
+		drain(token);
 	}
 
-	/** Replays what came in while callbacks had to queue. */
-	private void drain() {
+	/** Replays what came in while callbacks had to queue, as long as nobody else does. */
+	private void drain(Object token) {
 		while (true) {
 			Runnable callback;
 			synchronized (this.lock) {
-				if (this.cancelQueued) {
-					this.awaitedDecision = null;
-					this.awaitingDemand = false;
+				if (this.worker != token) {
+					return;
 				}
-				if (this.awaitedDecision != null || this.awaitingDemand) {
-					this.draining = false;
+				if (this.awaitingDemand && !this.cancelQueued) {
+					this.worker = null;
 					return;
 				}
 				callback = (this.queue != null) ? this.queue.poll() : null;
 				if (callback == null) {
-					this.draining = false;
+					this.worker = null;
 					this.blocked = false;
 					return;
 				}
 			}
-			callback.run();
+			whole(callback);
 		}
+	}
+
+	private void whole(Runnable work) {
+		try {
+			work.run();
+		}
+		catch (Throwable ex) {
+			broken(ex);
+		}
+	}
+
+	/** Whatever escapes our own work ends the call instead of leaving it open. */
+	private void broken(Throwable failure) {
+		logger.error("Call " + this.call.id() + " to " + this.plan.method().fullName()
+				+ " is refused with UNAVAILABLE, because the pipeline failed", failure);
+		if (this.state != State.OPEN) {
+			this.state = State.ENDED;
+		}
+		end(Refusal.unavailable("the pipeline failed: " + failure.getClass().getName()));
 	}
 
 	private boolean queued(Runnable callback) {
@@ -280,7 +308,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			Verdict verdict = check.get();
 			return (verdict != null) ? verdict : undecided(new NullPointerException("A check answered null"));
 		}
-		catch (RuntimeException ex) {
+		catch (Throwable ex) {
 			return undecided((ex instanceof CompletionException && ex.getCause() != null) ? ex.getCause() : ex);
 		}
 	}
@@ -288,8 +316,9 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	private Verdict undecided(Throwable failure) {
 		Refusal refusal = StatusTranslator.refusal(this.call, failure);
 		if (refusal == null) {
-			logger.error("Call " + this.call.id() + " to " + this.plan.method().fullName()
-					+ " is refused with UNAVAILABLE, because a check failed", failure);
+			this.pipeline.failures()
+				.log("Call " + this.call.id() + " to " + this.plan.method().fullName()
+						+ " is refused with UNAVAILABLE, because a check failed", failure);
 			refusal = Refusal.unavailable("a check failed: " + failure.getClass().getName());
 		}
 		return Verdict.refuse(refusal);
@@ -384,6 +413,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void failed(Throwable thrown) {
+		this.handlerFailed = true;
 		StatusTranslator.Closing closing = this.pipeline.translator().thrown(this.call, thrown);
 		if (!this.serverCall.end(closing)) {
 			logger.warn(
@@ -409,13 +439,24 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	@Override
 	public void onMessage(ReqT message) {
-		if (!(this.blocked && queued(() -> message(message)))) {
+		if (this.blocked && queued(() -> message(message))) {
+			return;
+		}
+		try {
 			message(message);
+		}
+		catch (Throwable ex) {
+			broken(ex);
 		}
 	}
 
+	/** Whether nothing but its end may reach the handler any more. */
+	private boolean over() {
+		return this.state == State.ENDED || this.handlerFailed || this.serverCall.ended();
+	}
+
 	private void message(ReqT message) {
-		if (this.state == State.ENDED || this.serverCall.ended()) {
+		if (over()) {
 			return;
 		}
 		Object received = message;
@@ -482,25 +523,26 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	/** The handler asked for the message that had been requested before it started. */
 	private void demanded() {
+		Object token = new Object();
 		synchronized (this.lock) {
 			this.awaitingDemand = false;
-			if (!this.blocked || this.draining || this.awaitedDecision != null) {
+			if (!this.blocked || this.worker != null || this.awaitedDecision != null) {
 				return;
 			}
-			this.draining = true;
+			this.worker = token;
 		}
-		onExecutor(this::drain);
+		onExecutor(() -> drain(token));
 	}
 
 	@Override
 	public void onHalfClose() {
 		if (!(this.blocked && queued(this::halfClose))) {
-			halfClose();
+			whole(this::halfClose);
 		}
 	}
 
 	private void halfClose() {
-		if (this.state == State.ENDED || this.serverCall.ended()) {
+		if (over()) {
 			return;
 		}
 		if (this.messages == 0 && this.plan.method().descriptor().getType().clientSendsOneMessage()) {
@@ -517,11 +559,14 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	@Override
 	public void onReady() {
 		if (!(this.blocked && queued(this::ready))) {
-			ready();
+			whole(this::ready);
 		}
 	}
 
 	private void ready() {
+		if (over()) {
+			return;
+		}
 		if (this.state == State.OPEN) {
 			toHandler(ServerCall.Listener::onReady);
 		}
@@ -534,7 +579,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	public void onCancel() {
 		if (this.blocked) {
 			synchronized (this.lock) {
-				if (this.draining) {
+				if (this.worker != null) {
 					queue().clear();
 					queue().add(this::cancelled);
 					this.cancelQueued = true;
@@ -552,21 +597,21 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void cancelled() {
-		over(ServerCall.Listener::onCancel);
+		ended(ServerCall.Listener::onCancel);
 	}
 
 	@Override
 	public void onComplete() {
 		if (!(this.blocked && queued(this::completed))) {
-			completed();
+			whole(this::completed);
 		}
 	}
 
 	private void completed() {
-		over(ServerCall.Listener::onComplete);
+		ended(ServerCall.Listener::onComplete);
 	}
 
-	private void over(Consumer<ServerCall.Listener<ReqT>> callback) {
+	private void ended(Consumer<ServerCall.Listener<ReqT>> callback) {
 		ServerCall.Listener<ReqT> observer = this.refusalListener;
 		if (observer != null) {
 			this.refusalListener = null;
@@ -579,7 +624,8 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 		if (this.state == State.OPEN) {
 			this.state = State.ENDED;
-			toHandler(this.endedByPipeline ? ServerCall.Listener::onCancel : callback);
+			// To a handler that failed, or was stopped, its call was not completed
+			toHandler((this.endedByPipeline || this.handlerFailed) ? ServerCall.Listener::onCancel : callback);
 		}
 		this.state = State.ENDED;
 	}

@@ -85,7 +85,12 @@ public final class StatusTranslator {
 		}
 		Refusal.TrailersCustomizer customizer = refusal.trailersCustomizer();
 		if (customizer != null) {
-			customizer.customize(trailers);
+			try {
+				customizer.customize(trailers);
+			}
+			catch (RuntimeException ex) {
+				logger.warn("Trailers of a refusal could not be made", ex);
+			}
 		}
 		return new Closing(status, trailers);
 	}

@@ -17,10 +17,13 @@ import io.grpc.Status.Code;
 import io.grpc.stub.ServerCalls;
 import io.grpc.stub.StreamObserver;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+import org.springframework.boot.test.system.CapturedOutput;
+import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.aop.framework.ProxyFactory;
 import org.springframework.context.support.StaticApplicationContext;
 import org.springframework.security.access.PermissionEvaluator;
@@ -41,6 +44,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 /**
  * Tests for annotations on services, through the pipeline.
  */
+@ExtendWith(OutputCaptureExtension.class)
 class AnnotatedServiceTests {
 
 	@ParameterizedTest
@@ -123,6 +127,22 @@ class AnnotatedServiceTests {
 	@Test
 	void callWhenServiceWrittenByHandHasNoSuchMethodThenAnnotationOfClassHolds() {
 		assertOnlyTellersMay(new Services.HandWrittenWithClassAnnotation(), CallType.UNARY);
+	}
+
+	@Test
+	void serveWhenHandWrittenServiceBindsAnotherMethodThanAnnotatedThenDoesNotStart() {
+		for (BindableService service : List.of(new Services.HandWrittenWithSubstitute(),
+				new Services.HandWrittenWithPrivate())) {
+			assertThatExceptionOfType(UnenforceableAnnotationException.class).isThrownBy(() -> serve(service))
+				.withMessageContaining("but no RPC is known to run it");
+		}
+	}
+
+	@Test
+	void serveWhenServiceBindsMethodsOfAnotherClassThenLogSaysThatOnlyRulesCount(CapturedOutput output) {
+		serve(new Services.Facade()).close();
+
+		assertThat(output.getOut()).contains("annotations on another class do not count, only rules do");
 	}
 
 	@Test

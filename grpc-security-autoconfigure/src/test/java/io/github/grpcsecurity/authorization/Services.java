@@ -146,6 +146,66 @@ final class Services {
 
 	}
 
+	/** Binds another method than the one of its name. */
+	static class HandWrittenWithSubstitute extends HandWrittenWithHidden {
+
+		@PermitAll
+		public void unary(EchoRequest request, StreamObserver<EchoReply> replies) {
+			throw new IllegalStateException("not bound");
+		}
+
+		@PreAuthorize("hasRole('MANAGER')")
+		public void secretUnary(EchoRequest request, StreamObserver<EchoReply> replies) {
+			this.echo.unary(request, replies);
+		}
+
+		@Override
+		void bound(EchoRequest request, StreamObserver<EchoReply> replies) {
+			secretUnary(request, replies);
+		}
+
+	}
+
+	/** Has its annotation where no proxy would see it either. */
+	static class HandWrittenWithPrivate extends HandWrittenWithHidden {
+
+		@PreAuthorize("hasRole('MANAGER')")
+		private void hidden(EchoRequest request, StreamObserver<EchoReply> replies) {
+			this.echo.unary(request, replies);
+		}
+
+		@Override
+		void bound(EchoRequest request, StreamObserver<EchoReply> replies) {
+			hidden(request, replies);
+		}
+
+	}
+
+	abstract static class HandWrittenWithHidden implements BindableService {
+
+		final EchoService echo = new EchoService();
+
+		abstract void bound(EchoRequest request, StreamObserver<EchoReply> replies);
+
+		@Override
+		public ServerServiceDefinition bindService() {
+			return ServerServiceDefinition.builder(EchoGrpc.SERVICE_NAME)
+				.addMethod(EchoGrpc.getUnaryMethod(), ServerCalls.asyncUnaryCall(this::bound))
+				.build();
+		}
+
+	}
+
+	/** Binds the methods of somebody else. */
+	static class Facade implements BindableService {
+
+		@Override
+		public ServerServiceDefinition bindService() {
+			return new EchoService().bindService();
+		}
+
+	}
+
 	/** What a JDK proxy shows of a service. */
 	interface EchoOperations extends BindableService {
 

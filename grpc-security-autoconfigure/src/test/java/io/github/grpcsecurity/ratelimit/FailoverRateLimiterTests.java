@@ -130,10 +130,29 @@ class FailoverRateLimiterTests {
 	}
 
 	@Test
-	void tryAcquireWhenFiveFailInARowThenNobodyAsksUntilAProbeASecondLaterSucceeds(CapturedOutput output) {
+	void tryAcquireWhenABurstFailsThenSharedIsAskedAgainAsSoonAsItAnswers() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.mode = Mode.FAILING;
+		for (int i = 0; i < 100; i++) {
+			get(limiter.tryAcquire(permits("k" + i, this.local)));
+		}
+		this.clock.advance(Duration.ofMillis(499));
+		get(limiter.tryAcquire(permits("k", this.local)));
+
+		this.shared.mode = Mode.ANSWERING;
+
+		assertThat(get(limiter.tryAcquire(permits("l", this.local))).fallback()).isFalse();
+	}
+
+	@Test
+	void tryAcquireWhenAllFailsForHalfASecondThenNobodyAsksUntilAProbeSucceeds(CapturedOutput output) {
 		FailoverRateLimiter limiter = connected();
 		this.shared.mode = Mode.FAILING;
 		int before = this.shared.asked;
+		for (int i = 0; i < 4; i++) {
+			get(limiter.tryAcquire(permits("j" + i, this.local)));
+		}
+		this.clock.advance(Duration.ofMillis(500));
 		for (int i = 0; i < 100; i++) {
 			get(limiter.tryAcquire(permits("k" + i, this.local)));
 		}

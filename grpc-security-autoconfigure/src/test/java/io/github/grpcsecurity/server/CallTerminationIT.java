@@ -84,7 +84,7 @@ class CallTerminationIT {
 			RawCall.Result call(TestServer server, CallType type) {
 				return RawCall
 					.start(server.channel(), type.method(), type.grpcType(), new Metadata(),
-							CallOptions.DEFAULT.withDeadlineAfter(300, TimeUnit.MILLISECONDS))
+							CallOptions.DEFAULT.withDeadlineAfter(1, TimeUnit.SECONDS))
 					.send(HELLO)
 					.await();
 			}

@@ -3,6 +3,7 @@ package io.github.grpcsecurity.server;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
 
 import io.github.grpcsecurity.testing.CallType;
@@ -146,6 +147,25 @@ class HandlerFailureIT {
 			CallType.Outcome known = type.call(server.channel(), TestStage.user("alice"), "hi");
 			assertThat(known.code()).isEqualTo(Code.PERMISSION_DENIED);
 			assertThat(known.status().getDescription()).isEqualTo("access denied");
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(names = { "CLIENT_STREAM", "BIDI" })
+	void callWhenHandlerThrowsOnAMessageThenItHearsNothingButTheEnd(CallType type) {
+		List<String> callbacks = new CopyOnWriteArrayList<>();
+		EchoService service = new EchoService();
+		service.probe = (callback) -> {
+			callbacks.add(callback);
+			if (callback.equals("onNext")) {
+				throw new IllegalStateException(CANARY);
+			}
+		};
+		try (TestServer server = TestServer.network(service, List.of(), this.observer)) {
+			assertThat(type.call(server.channel(), new Metadata(), "a", "b", "c").code()).isEqualTo(Code.INTERNAL);
+			await().until(() -> callbacks.contains("onError"));
+
+			assertThat(callbacks).containsExactly(type == CallType.BIDI ? "bidi" : "clientStream", "onNext", "onError");
 		}
 	}
 

@@ -3,10 +3,14 @@ package io.github.grpcsecurity.server;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 
 import io.github.grpcsecurity.testing.CallType;
@@ -198,6 +202,110 @@ class PendingDecisionIT {
 			asked(1).complete(Verdict.proceed());
 
 			assertThat(call.await().status().getCode()).isEqualTo(Code.OK);
+		}
+	}
+
+	@Test
+	void callWhenNextDecisionArrivesBeforeTheThreadThatAskedIsDoneThenOnlyOneThreadWorks() throws Exception {
+		CountDownLatch firstDone = new CountDownLatch(1);
+		AtomicInteger tasks = new AtomicInteger();
+		Executor executor = (task) -> this.clients.execute(() -> {
+			boolean first = tasks.incrementAndGet() == 1;
+			task.run();
+			if (first) {
+				firstDone.countDown();
+			}
+		});
+		CountDownLatch thirdCheck = new CountDownLatch(1);
+		CompletableFuture<Verdict> second = new CompletableFuture<>() {
+			@Override
+			public CompletableFuture<Verdict> whenComplete(BiConsumer<? super Verdict, ? super Throwable> action) {
+				CompletableFuture<Verdict> result = super.whenComplete(action);
+				complete(Verdict.proceed());
+				waitFor(thirdCheck);
+				return result;
+			}
+		};
+		List<CallStage> stages = List.of(TestStage.check(SecurityStage.PEER_LIMITS, (call) -> ask()),
+				TestStage.check(SecurityStage.PRINCIPAL_LIMITS, (call) -> Verdict.pending(second)),
+				TestStage.check(SecurityStage.AUTHORIZATION, (call) -> {
+					thirdCheck.countDown();
+					waitFor(firstDone);
+					return Verdict.proceed();
+				}));
+		try (TestServer server = TestServer.network(this.service,
+				(security) -> security.stages(stages).executor(executor))) {
+			RawCall call = RawCall
+				.start(server.channel(), "testing.Echo/ClientStream", MethodType.CLIENT_STREAMING, new Metadata())
+				.halfClose();
+
+			asked(1).complete(Verdict.proceed());
+
+			assertThat(call.await().status().getCode()).isEqualTo(Code.OK);
+		}
+	}
+
+	private static void waitFor(CountDownLatch latch) {
+		try {
+			latch.await(10, TimeUnit.SECONDS);
+		}
+		catch (InterruptedException ex) {
+			Thread.currentThread().interrupt();
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenDecisionIsAMinimalStageThenItIsWaitedForLikeAnyOther(CallType type) {
+		CompletableFuture<Verdict> answer = new CompletableFuture<>();
+		List<CallStage> stages = List.of(
+				TestStage.check(SecurityStage.PEER_LIMITS,
+						(call) -> Verdict.pending(CompletableFuture.completedStage(Verdict.proceed()))),
+				TestStage.check(SecurityStage.AUTHORIZATION,
+						(call) -> Verdict.pending(answer.minimalCompletionStage())));
+		try (TestServer server = TestServer.network(this.service, stages, this.observer)) {
+			RawCall call = RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata())
+				.send(HELLO)
+				.halfClose();
+			answer.complete(Verdict.proceed());
+
+			assertThat(call.await().status().getCode()).isEqualTo(Code.OK);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenNoThreadCanBeHadToGoOnThenUnavailable(CallType type) {
+		List<CallStage> stages = List.of(TestStage.check(SecurityStage.PEER_LIMITS, (call) -> ask()));
+		try (TestServer server = TestServer.network(this.service,
+				(security) -> security.stages(stages).executor((task) -> {
+					throw new OutOfMemoryError("unable to create native thread (test)");
+				}))) {
+			RawCall call = RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata())
+				.send(HELLO)
+				.halfClose();
+			asked(1).complete(Verdict.proceed());
+
+			assertThat(call.await().status().getCode()).isEqualTo(Code.UNAVAILABLE);
+			assertThat(this.service.entered).hasValue(0);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenCheckAfterALateDecisionThrowsAnErrorThenUnavailable(CallType type) {
+		List<CallStage> stages = List.of(TestStage.check(SecurityStage.PEER_LIMITS, (call) -> ask()),
+				TestStage.check(SecurityStage.AUTHORIZATION, (call) -> {
+					throw new NoClassDefFoundError("test");
+				}));
+		try (TestServer server = TestServer.network(this.service, stages, this.observer)) {
+			RawCall call = RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata())
+				.send(HELLO)
+				.halfClose();
+			asked(1).complete(Verdict.proceed());
+
+			assertThat(call.await().status().getCode()).isEqualTo(Code.UNAVAILABLE);
+			assertThat(this.service.entered).hasValue(0);
 		}
 	}
 

@@ -1,9 +1,12 @@
 package io.github.grpcsecurity.server;
 
+import java.io.InputStream;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
@@ -19,6 +22,8 @@ import io.github.grpcsecurity.testing.RawCall;
 import io.github.grpcsecurity.testing.RecordingObserver;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
+import io.grpc.Decompressor;
+import io.grpc.DecompressorRegistry;
 import io.grpc.HandlerRegistry;
 import io.grpc.InternalMetadata;
 import io.grpc.Metadata;
@@ -186,6 +191,98 @@ class RefusalIT {
 		assertThrown(type, new AccessDeniedException("rule 7"), "alice", Code.PERMISSION_DENIED);
 		assertThrown(type, new AccessDeniedException("rule 7"), null, Code.UNAUTHENTICATED);
 		assertThrown(type, new BadCredentialsException("claim"), "alice", Code.UNAUTHENTICATED);
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenCheckThrowsAnErrorThenUnavailable(CallType type) {
+		TestStage stage = TestStage.check(SecurityStage.AUTHORIZATION, (call) -> {
+			throw new NoClassDefFoundError("test");
+		});
+		try (TestServer server = TestServer.network(this.service, List.of(stage))) {
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.UNAVAILABLE);
+			assertThat(this.service.entered).hasValue(0);
+		}
+	}
+
+	@Test
+	void callWhenTrailersOfARefusalFailThenItIsRefusedAllTheSame() {
+		Refusal refusal = Refusal.accessDenied("test").withTrailers((trailers) -> {
+			throw new IllegalStateException("test");
+		});
+		TestStage stage = TestStage.check(SecurityStage.AUTHORIZATION, (call) -> Verdict.refuse(refusal));
+		try (TestServer server = TestServer.network(this.service, List.of(stage))) {
+			assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.PERMISSION_DENIED);
+		}
+	}
+
+	@Test
+	void callWhenServiceWasAddedBehindThePipelinesBackThenItIsRefused() {
+		EchoService hidden = new EchoService();
+		try (TestServer server = TestServer.network(() -> ServerServiceDefinition.builder("empty").build(),
+				(security) -> security.stages(List.of(TestStage.authentication())),
+				(builder) -> builder.addService(hidden))) {
+			assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.UNAUTHENTICATED);
+			assertThat(CallType.BIDI.call(server.channel(), TestStage.user("alice"), "hi").code())
+				.isEqualTo(Code.PERMISSION_DENIED);
+			assertThat(hidden.entered).hasValue(0);
+		}
+	}
+
+	@Test
+	void callWhenServerReadsAnotherEncodingThenItIsNotRefused() {
+		DecompressorRegistry registry = DecompressorRegistry.getDefaultInstance().with(new Decompressor() {
+			@Override
+			public String getMessageEncoding() {
+				return "special";
+			}
+
+			@Override
+			public InputStream decompress(InputStream stream) {
+				return stream;
+			}
+		}, true);
+		try (TestServer server = TestServer.network(this.service,
+				(security) -> security.stages(List.of(NOBODY_ANONYMOUS)).decompressorRegistry(registry),
+				(builder) -> builder.decompressorRegistry(registry))) {
+			assertThat(
+					RawHttp2.call(server.port(), "/testing.Echo/Unary", "grpc-encoding", "special").status().getCode())
+				.isEqualTo(Code.UNAUTHENTICATED);
+		}
+	}
+
+	@Test
+	void observersWhenCallEndsWhileItsDecisionIsToldThenTheyHearOfTheEndAfterwards() throws Exception {
+		List<String> heard = new CopyOnWriteArrayList<>();
+		CountDownLatch deciding = new CountDownLatch(1);
+		CountDownLatch closed = new CountDownLatch(1);
+		CallObserver slow = new CallObserver() {
+			@Override
+			public void decided(SecuredCall call, CallDecision decision) {
+				deciding.countDown();
+				try {
+					heard.add(closed.await(300, TimeUnit.MILLISECONDS) ? "too late" : "decided");
+				}
+				catch (InterruptedException ex) {
+					Thread.currentThread().interrupt();
+				}
+			}
+
+			@Override
+			public void closed(SecuredCall call, Status status) {
+				closed.countDown();
+				heard.add("closed");
+			}
+		};
+		try (TestServer server = TestServer.network(this.service, List.of(), slow)) {
+			RawCall call = RawCall.start(server.channel(), "testing.Echo/Bidi", MethodType.BIDI_STREAMING,
+					new Metadata());
+			assertThat(deciding.await(10, TimeUnit.SECONDS)).isTrue();
+			call.cancel();
+
+			assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
+			await().untilAsserted(() -> assertThat(heard).containsExactly("decided", "closed"));
+		}
 	}
 
 	private void assertThrown(CallType type, RuntimeException thrown, String user, Code expected) {

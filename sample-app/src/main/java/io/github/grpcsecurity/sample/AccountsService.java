@@ -43,7 +43,7 @@ class AccountsService extends AccountsGrpc.AccountsImplBase {
 
 	// tag::annotation[]
 	@Override
-	@PreAuthorize("hasRole('TELLER') or #request.amount <= 100000")
+	@PreAuthorize("hasRole('TELLER') or (isAuthenticated() and #request.amount <= 100000)")
 	public void transfer(TransferRequest request, StreamObserver<TransferReceipt> replies) {
 		// end::annotation[]
 		try {

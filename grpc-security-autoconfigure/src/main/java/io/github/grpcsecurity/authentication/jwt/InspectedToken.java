@@ -20,6 +20,9 @@ record InspectedToken(JWSHeader header, String issuer) {
 	 * quotes nothing of it
 	 */
 	static InspectedToken inspect(String token) throws MalformedTokenException {
+		if (!compact(token)) {
+			throw new MalformedTokenException("token is no signed JWT");
+		}
 		JWSHeader header;
 		String issuer;
 		try {
@@ -28,7 +31,8 @@ record InspectedToken(JWSHeader header, String issuer) {
 			header = jwt.getHeader();
 			issuer = jwt.getJWTClaimsSet().getIssuer();
 		}
-		catch (ParseException | IllegalArgumentException ex) {
+		catch (ParseException | RuntimeException ex) {
+			// The parser throws this and that for what callers make up
 			throw new MalformedTokenException("token is no signed JWT");
 		}
 		if (header.getJWK() != null || header.getJWKURL() != null || header.getX509CertURL() != null
@@ -43,6 +47,32 @@ record InspectedToken(JWSHeader header, String issuer) {
 			throw new MalformedTokenException("token without issuer");
 		}
 		return new InspectedToken(header, issuer);
+	}
+
+	/**
+	 * Whether a token is three parts of base64url without padding (RFC 7515 3.1). The
+	 * parser would skip other characters, and one token would have many spellings.
+	 */
+	private static boolean compact(String token) {
+		int dots = 0;
+		boolean empty = true;
+		for (int i = 0; i < token.length(); i++) {
+			char c = token.charAt(i);
+			if (c == '.') {
+				if (empty || ++dots > 2) {
+					return false;
+				}
+				empty = true;
+			}
+			else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
+					|| c == '_') {
+				empty = false;
+			}
+			else {
+				return false;
+			}
+		}
+		return dots == 2 && !empty;
 	}
 
 	@Override

@@ -255,6 +255,12 @@ class JwtCredentialAuthenticatorTests {
 		signature[signature.length / 2] ^= 1;
 		bad.put("tampered signature",
 				TestTokens.bearer(parts[0] + "." + parts[1] + "." + TestTokens.encode(signature)));
+		bad.put("header null", TestTokens.bearer("bnVsbA.e30.AA"));
+		for (String filler : List.of("=", "==", "~", "+", "/")) {
+			bad.put("signature with " + filler, TestTokens.bearer(good + filler));
+			bad.put("signature around " + filler, TestTokens
+				.bearer(parts[0] + "." + parts[1] + "." + parts[2].substring(0, 8) + filler + parts[2].substring(8)));
+		}
 		bad.put("no signature", TestTokens.bearer(parts[0] + "." + parts[1] + "."));
 		bad.put("two parts", TestTokens.bearer(parts[0] + "." + parts[1]));
 		bad.put("four parts", TestTokens.bearer(good + "." + parts[2]));

@@ -101,6 +101,8 @@ public final class Tour {
 		add("GetBalance that breaks", "good token", "INTERNAL, x-correlation-id, no text",
 				() -> broken(client.call(ACCOUNTS + "GetBalance", bearer(reader()),
 						GetBalanceRequest.newBuilder().setAccount("broken").build())));
+		add("Transfer of 10", "none", Code.UNAUTHENTICATED,
+				() -> client.call(ACCOUNTS + "Transfer", NOTHING, transfer(1_000)));
 		add("Transfer of 10", "customer", Code.OK,
 				() -> client.call(ACCOUNTS + "Transfer", bearer(customer("alice")), transfer(1_000)));
 		add("Transfer of 2000", "customer", Code.PERMISSION_DENIED,
