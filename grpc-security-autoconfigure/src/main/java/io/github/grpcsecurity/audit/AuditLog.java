@@ -65,7 +65,8 @@ public final class AuditLog implements CallObserver, SmartLifecycle, AutoCloseab
 	 * @param rules what is recorded
 	 * @param sinks where records go
 	 * @param queueCapacity how many records may wait to be written
-	 * @param grace how long to wait at shutdown for records to be written
+	 * @param grace how long to wait at shutdown for records to be written: one half when
+	 * the servers have stopped, the other when the application closes
 	 * @param clock stamps the records
 	 */
 	public AuditLog(AuditRuleStage rules, List<? extends AuditSink> sinks, int queueCapacity, Duration grace,
@@ -150,8 +151,9 @@ public final class AuditLog implements CallObserver, SmartLifecycle, AutoCloseab
 	public void stop() {
 		this.running = false;
 		try {
-			if (!this.queue.awaitWritten(this.grace.toNanos())) {
-				logger.warn("Audit records are still waiting to be written after " + this.grace + ": " + queued());
+			if (!this.queue.awaitWritten(this.grace.toNanos() / 2)) {
+				logger.warn("Audit records are still waiting to be written after " + this.grace.dividedBy(2) + ": "
+						+ queued());
 			}
 		}
 		catch (InterruptedException ex) {
@@ -177,7 +179,7 @@ public final class AuditLog implements CallObserver, SmartLifecycle, AutoCloseab
 		// There may be records even if nobody ever started this
 		Thread thread = startWriter();
 		try {
-			thread.join(Math.max(this.grace.toMillis(), 1));
+			thread.join(Math.max(this.grace.toMillis() / 2, 1));
 			if (thread.isAlive()) {
 				logger.error("Audit records are lost, because a sink did not take them for " + this.grace
 						+ " at shutdown: " + queued() + " or more");

@@ -62,7 +62,9 @@ public final class GrpcAuthorizationAutoConfiguration {
 			ObjectProvider<AuthorizationManagerFactory<SecuredCall>> callManagers,
 			ObjectProvider<AuthorizationManagerFactory<Object>> managers,
 			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults) {
-		refuseUnknownKeys(environment);
+		SupportedKeys keys = new SupportedKeys(Binder.get(environment));
+		keys.check(PREFIX, KEYS);
+		keys.checkElements(PREFIX + ".rules", RULE_KEYS);
 		AuthorizationStage.Builder builder = AuthorizationStage.builder()
 			.defaultAccess(Access.valueOf(properties.defaultAccess().name()))
 			.healthAccess(Access.valueOf(properties.healthAccess().name()))
@@ -105,44 +107,6 @@ public final class GrpcAuthorizationAutoConfiguration {
 			rules.add(new AuthorizationRule(rule.methods(), (rule.access() != null) ? rule.access() : ""));
 		}
 		return rules;
-	}
-
-	/** A setting that is ignored here would leave a method open that it should close. */
-	private static void refuseUnknownKeys(Environment environment) {
-		Binder binder = Binder.get(environment);
-		Bindable<Map<String, Object>> map = Bindable.mapOf(String.class, Object.class);
-		binder.bind(PREFIX, map).ifBound((found) -> refuseUnknownKeys(found, KEYS, PREFIX));
-		binder
-			.bind(PREFIX + ".rules",
-					Bindable.<List<Map<String, Object>>>of(ResolvableType.forClassWithGenerics(List.class,
-							ResolvableType.forClassWithGenerics(Map.class, String.class, Object.class))))
-			.ifBound((rules) -> {
-				for (int i = 0; i < rules.size(); i++) {
-					refuseUnknownKeys(rules.get(i), RULE_KEYS, PREFIX + ".rules[" + i + "]");
-				}
-			});
-	}
-
-	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix) {
-		refuseUnknownKeys(found, known, prefix, "");
-	}
-
-	// Environment variables have no dashes: health-access arrives as {health: {access:
-	// …}}
-	private static void refuseUnknownKeys(Map<?, ?> found, Set<String> known, String prefix, String parent) {
-		found.forEach((key, value) -> {
-			String name = parent + key.toString().replaceAll("[-_]", "").toLowerCase(Locale.ROOT);
-			if (known.contains(name) || known.contains(name.replaceAll("[.\\[].*", ""))) {
-				return;
-			}
-			if (value instanceof Map<?, ?> nested && known.stream().anyMatch((one) -> one.startsWith(name))) {
-				refuseUnknownKeys(nested, known, prefix, name);
-				return;
-			}
-			throw new InvalidConfigurationPropertyValueException(prefix + "." + parent + key, value,
-					"It is not supported by this version, and to ignore it might let calls pass that it is meant"
-							+ " to refuse. Remove it.");
-		});
 	}
 
 	/** Keeps a class away that need not be there. */

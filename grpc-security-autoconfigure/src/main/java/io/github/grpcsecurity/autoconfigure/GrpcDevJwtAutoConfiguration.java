@@ -22,7 +22,8 @@ import org.springframework.security.oauth2.jwt.JwtDecoder;
  *
  * @since 0.1.0
  */
-@AutoConfiguration(after = GrpcDevAutoConfiguration.class, before = GrpcJwtAutoConfiguration.class)
+@AutoConfiguration(after = GrpcDevAutoConfiguration.class, before = GrpcJwtAutoConfiguration.class,
+		afterName = "org.springframework.boot.security.oauth2.server.resource.autoconfigure.OAuth2ResourceServerAutoConfiguration")
 @ConditionalOnClass({ JwtDecoder.class, JWTProcessor.class })
 @ConditionalOnBean(DevDirectory.class)
 @Conditional(GrpcDevJwtAutoConfiguration.NoIssuersConfigured.class)

@@ -16,7 +16,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * one for temporary files if not set.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.dev")
+@ConfigurationProperties(prefix = "grpc.security.dev", ignoreUnknownFields = false)
 public record GrpcDevProperties(@DefaultValue("false") boolean enabled, @Nullable Path directory) {
 
 }

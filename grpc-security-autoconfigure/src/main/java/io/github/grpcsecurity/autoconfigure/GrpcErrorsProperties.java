@@ -14,7 +14,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * as the handler set them. Those of other codes stay inside the server.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.errors")
+@ConfigurationProperties(prefix = "grpc.security.errors", ignoreUnknownFields = false)
 public record GrpcErrorsProperties(@DefaultValue( {
 		"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE",
 		"ABORTED" }) Set<Status.Code> exposeDescriptions){

@@ -68,6 +68,12 @@ public final class GrpcJwtAutoConfiguration {
 		List<JwtIssuer> issuers = new ArrayList<>(new ConfiguredJwtIssuers(resources).convert(properties));
 		issuerBeans.orderedStream().forEach(issuers::add);
 		warnAboutAnyAudience(issuers);
+		JwtDecoder unused = issuers.isEmpty() ? null : decoder.getIfAvailable();
+		if (unused != null) {
+			logger.warn("The JwtDecoder bean (" + unused.getClass().getName()
+					+ ") is not used for gRPC calls, because grpc.security.authentication.jwt.issuers, or a JwtIssuer"
+					+ " bean, says whose tokens to trust");
+		}
 		JwtCredentialAuthenticator.Builder builder = JwtCredentialAuthenticator.builder(threads)
 			.issuers(issuers)
 			.converter(converter(authenticationConverter, converter))

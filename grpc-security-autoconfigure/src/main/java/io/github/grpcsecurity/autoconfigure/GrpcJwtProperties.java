@@ -21,7 +21,7 @@ import org.springframework.util.unit.DataSize;
  * @param authoritiesFrom Where the authorities of a principal come from.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.authentication.jwt")
+@ConfigurationProperties(prefix = "grpc.security.authentication.jwt", ignoreUnknownFields = false)
 public record GrpcJwtProperties(@DefaultValue List<Issuer> issuers,
 		@DefaultValue("30s") @DurationUnit(ChronoUnit.SECONDS) Duration clockSkew,
 		@DefaultValue("8KB") DataSize maxTokenSize, @DefaultValue("claims") AuthoritiesFrom authoritiesFrom) {

@@ -32,7 +32,7 @@ import org.springframework.util.unit.DataSize;
  * old. Seconds are used if no unit is given.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.limits")
+@ConfigurationProperties(prefix = "grpc.security.limits", ignoreUnknownFields = false)
 public record GrpcLimitsProperties(@DefaultValue("100") int maxConcurrentCallsPerConnection,
 		@DefaultValue("4MB") DataSize maxInboundMessageSize, @DefaultValue("8KB") DataSize maxInboundMetadataSize,
 		@DefaultValue("200") int maxResetFrames,

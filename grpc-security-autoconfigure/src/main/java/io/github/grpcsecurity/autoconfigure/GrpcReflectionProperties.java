@@ -10,7 +10,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * the server. While disabled, the service looks as if it was not there.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.reflection")
+@ConfigurationProperties(prefix = "grpc.security.reflection", ignoreUnknownFields = false)
 public record GrpcReflectionProperties(@DefaultValue("disabled") ReflectionAccess access) {
 
 	/** Who may use server reflection. */

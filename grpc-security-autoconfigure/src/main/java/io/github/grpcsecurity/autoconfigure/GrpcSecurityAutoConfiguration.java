@@ -1,5 +1,10 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Function;
+
 import io.github.grpcsecurity.server.CallObserver;
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
@@ -14,7 +19,13 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.bind.Binder;
+import org.springframework.boot.context.properties.bind.PropertySourcesPlaceholdersResolver;
+import org.springframework.boot.context.properties.source.ConfigurationPropertySource;
+import org.springframework.boot.context.properties.source.ConfigurationPropertySources;
+import org.springframework.boot.context.properties.source.UnboundElementsSourceFilter;
 import org.springframework.context.annotation.Bean;
+import org.springframework.core.env.Environment;
 
 /**
  * Auto-configuration for the security pipeline of gRPC servers.
@@ -28,6 +39,28 @@ import org.springframework.context.annotation.Bean;
 @ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
 @EnableConfigurationProperties(GrpcErrorsProperties.class)
 public final class GrpcSecurityAutoConfiguration {
+
+	private static final Set<String> KEYS = Set.of("enabled", "transport", "allowinsecure", "tls", "dev",
+			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection");
+
+	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt");
+
+	GrpcSecurityAutoConfiguration(Environment environment) {
+		// The environment of a process has names that others gave, such as those of
+		// services
+		// in a cluster; like Spring Boot, take only what was written as a property
+		Function<ConfigurationPropertySource, Boolean> written = new UnboundElementsSourceFilter();
+		List<ConfigurationPropertySource> sources = new ArrayList<>();
+		ConfigurationPropertySources.get(environment).forEach((source) -> {
+			if (written.apply(source)) {
+				sources.add(source);
+			}
+		});
+		SupportedKeys keys = new SupportedKeys(
+				new Binder(sources, new PropertySourcesPlaceholdersResolver(environment)));
+		keys.check("grpc.security", KEYS);
+		keys.check("grpc.security.authentication", AUTHENTICATION_KEYS);
+	}
 
 	@Bean
 	@ConditionalOnMissingBean

@@ -42,7 +42,7 @@ import org.springframework.boot.convert.DurationUnit;
  * if no unit is given.
  * @since 0.1.0
  */
-@ConfigurationProperties("grpc.security.tls")
+@ConfigurationProperties(prefix = "grpc.security.tls", ignoreUnknownFields = false)
 public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certificateChain, @Nullable String privateKey,
 		@Nullable String privateKeyPassword, @Nullable String keyStore, @Nullable String keyStoreType,
 		@Nullable String keyStorePassword, @Nullable String keyAlias, @Nullable String keyPassword,
