@@ -259,6 +259,17 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * Whether the client has gone away, asked right before something expensive such as
+	 * crypto. Streams that are reset at once arrive faster than they are worked on, so
+	 * this first lets the thread run that may be about to report the reset.
+	 * @return whether the work would be wasted
+	 */
+	public boolean cancelledMeanwhile() {
+		Thread.yield();
+		return cancelled();
+	}
+
+	/**
 	 * Who calls. Before {@link SecurityStage#AUTHENTICATION} has passed, and for callers
 	 * without credentials, this is anonymous.
 	 * @return the caller, never {@code null}

@@ -172,7 +172,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 	}
 
 	private CredentialResult verify(SecuredCall call, BearerTokenAuthenticationToken request, TokenIssuer issuer) {
-		if (call.cancelled()) {
+		if (call.cancelledMeanwhile()) {
 			return refused("call was cancelled before authentication");
 		}
 		Authentication authentication;
