@@ -25,11 +25,11 @@ import org.springframework.context.annotation.Bean;
 @AutoConfiguration(after = GrpcTransportAutoConfiguration.class)
 @ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
 @ConditionalOnClass({ HealthIndicator.class, ConditionalOnEnabledHealthIndicator.class })
-@ConditionalOnEnabledHealthIndicator("grpccertificates")
 @ConditionalOnBean(TransportConfigurer.class)
 public final class GrpcCertificateHealthAutoConfiguration {
 
 	@Bean
+	@ConditionalOnEnabledHealthIndicator("grpccertificates")
 	@ConditionalOnMissingBean(name = "grpcCertificatesHealthIndicator")
 	CertificateHealthIndicator grpcCertificatesHealthIndicator(TransportConfigurer transport,
 			GrpcTlsProperties properties, ObjectProvider<InstantSource> clock) {

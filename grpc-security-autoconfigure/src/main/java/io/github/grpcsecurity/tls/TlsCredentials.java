@@ -132,6 +132,7 @@ public final class TlsCredentials {
 					"Take the key for which the certificate was issued. In a chain, the certificate of the server "
 							+ "comes first.");
 		}
+		CertificateChain.check(material);
 		if (this.clientAuth != ClientAuth.NONE && material.trustAnchors().isEmpty()) {
 			throw new TlsConfigurationException(
 					"grpc.security.tls.client-auth is '" + this.clientAuth.name().toLowerCase(Locale.ROOT)
