@@ -40,6 +40,11 @@ import org.springframework.boot.convert.DurationUnit;
  * deems safe if not set.
  * @param handshakeTimeout Time a client may take until it is connected. Seconds are used
  * if no unit is given.
+ * @param reloadInterval Time within which changed certificates, keys and trust anchors
+ * are taken into use. Seconds are used if no unit is given; 0 to keep what was loaded at
+ * startup.
+ * @param expiryWarning Time before a certificate expires from which on the health
+ * contributor warns. Days are used if no unit is given; 0 for no warning.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.tls", ignoreUnknownFields = false)
@@ -49,7 +54,9 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@Nullable String trustCertificates, @Nullable String trustStore, @Nullable String trustStoreType,
 		@Nullable String trustStorePassword, @DefaultValue("none") ClientAuth clientAuth,
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
-		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout) {
+		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout,
+		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration reloadInterval,
+		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning) {
 
 	/** Leaves out the passwords. */
 	@Override
@@ -59,7 +66,8 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ this.keyStoreType + ", keyAlias=" + this.keyAlias + ", trustCertificates=" + this.trustCertificates
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
-				+ ", handshakeTimeout=" + this.handshakeTimeout + "]";
+				+ ", handshakeTimeout=" + this.handshakeTimeout + ", reloadInterval=" + this.reloadInterval
+				+ ", expiryWarning=" + this.expiryWarning + "]";
 	}
 
 }

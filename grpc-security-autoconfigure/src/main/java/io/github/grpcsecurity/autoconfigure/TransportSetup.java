@@ -47,7 +47,7 @@ final class TransportSetup {
 	private static final List<String> OWN_TLS = List.of("bundle", "certificate-chain", "private-key",
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
-			"ciphers");
+			"ciphers", "expiry-warning");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();

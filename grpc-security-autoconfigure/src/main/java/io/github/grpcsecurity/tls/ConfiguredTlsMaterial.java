@@ -1,8 +1,11 @@
 package io.github.grpcsecurity.tls;
 
 import java.security.cert.X509Certificate;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 import org.jspecify.annotations.Nullable;
 
@@ -16,11 +19,15 @@ import org.springframework.boot.ssl.SslBundle;
  */
 public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 
-	private final Supplier<KeyAndChain> identity;
+	private final List<TlsLocation> files;
 
-	private final Supplier<List<X509Certificate>> trust;
+	private final Function<UnaryOperator<TlsLocation>, KeyAndChain> identity;
 
-	private ConfiguredTlsMaterial(Supplier<KeyAndChain> identity, Supplier<List<X509Certificate>> trust) {
+	private final Function<UnaryOperator<TlsLocation>, List<X509Certificate>> trust;
+
+	private ConfiguredTlsMaterial(List<TlsLocation> files, Function<UnaryOperator<TlsLocation>, KeyAndChain> identity,
+			Function<UnaryOperator<TlsLocation>, List<X509Certificate>> trust) {
+		this.files = files;
 		this.identity = identity;
 		this.trust = trust;
 	}
@@ -33,7 +40,9 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	 * @return material that trusts nobody
 	 */
 	public static ConfiguredTlsMaterial pem(TlsLocation chain, TlsLocation key, @Nullable String keyPassword) {
-		return new ConfiguredTlsMaterial(() -> PemReader.keyAndChain(chain, key, keyPassword), List::of);
+		return new ConfiguredTlsMaterial(List.of(chain, key),
+				(files) -> PemReader.keyAndChain(files.apply(chain), files.apply(key), keyPassword),
+				(files) -> List.of());
 	}
 
 	/**
@@ -44,7 +53,9 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	 * @return material that trusts nobody
 	 */
 	public static ConfiguredTlsMaterial keyStore(TlsStore store, @Nullable String alias, @Nullable String keyPassword) {
-		return new ConfiguredTlsMaterial(() -> KeyStoreReader.keyAndChain(store, alias, keyPassword), List::of);
+		return new ConfiguredTlsMaterial(List.of(store.location()),
+				(files) -> KeyStoreReader.keyAndChain(store.at(files.apply(store.location())), alias, keyPassword),
+				(files) -> List.of());
 	}
 
 	/**
@@ -54,8 +65,8 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	 * @return material that trusts what the bundle trusts
 	 */
 	public static ConfiguredTlsMaterial bundle(String name, Supplier<SslBundle> bundle) {
-		return new ConfiguredTlsMaterial(() -> KeyStoreReader.keyAndChain(name, bundle.get()),
-				() -> KeyStoreReader.trustAnchors(name, bundle.get()));
+		return new ConfiguredTlsMaterial(List.of(), (files) -> KeyStoreReader.keyAndChain(name, bundle.get()),
+				(files) -> KeyStoreReader.trustAnchors(name, bundle.get()));
 	}
 
 	/**
@@ -64,7 +75,7 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	 * @return material with the same key and chain
 	 */
 	public ConfiguredTlsMaterial trusting(TlsLocation certificates) {
-		return new ConfiguredTlsMaterial(this.identity, () -> PemReader.certificates(certificates));
+		return trusting(certificates, (files) -> PemReader.certificates(files.apply(certificates)));
 	}
 
 	/**
@@ -73,13 +84,31 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	 * @return material with the same key and chain
 	 */
 	public ConfiguredTlsMaterial trusting(TlsStore store) {
-		return new ConfiguredTlsMaterial(this.identity, () -> KeyStoreReader.trustAnchors(store));
+		return trusting(store.location(),
+				(files) -> KeyStoreReader.trustAnchors(store.at(files.apply(store.location()))));
+	}
+
+	private ConfiguredTlsMaterial trusting(TlsLocation location,
+			Function<UnaryOperator<TlsLocation>, List<X509Certificate>> trust) {
+		List<TlsLocation> all = new ArrayList<>(this.files);
+		all.add(location);
+		return new ConfiguredTlsMaterial(all, this.identity, trust);
 	}
 
 	@Override
 	public TlsMaterial load() {
-		KeyAndChain found = this.identity.get();
-		return new TlsMaterial(found.origin(), found.key(), found.chain(), this.trust.get());
+		return load(UnaryOperator.identity());
+	}
+
+	/** Reads everything from other places than the ones that were configured. */
+	TlsMaterial load(UnaryOperator<TlsLocation> places) {
+		KeyAndChain found = this.identity.apply(places);
+		return new TlsMaterial(found.origin(), found.key(), found.chain(), this.trust.apply(places));
+	}
+
+	/** The files that are read; none for a bundle. */
+	List<TlsLocation> files() {
+		return this.files;
 	}
 
 }

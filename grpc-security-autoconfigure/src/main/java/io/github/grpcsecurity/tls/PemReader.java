@@ -9,6 +9,7 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.boot.ssl.pem.PemContent;
+import org.springframework.util.StringUtils;
 
 /** Reads keys and certificates from PEM files. */
 final class PemReader {
@@ -28,7 +29,7 @@ final class PemReader {
 	}
 
 	static List<X509Certificate> certificates(TlsLocation location) {
-		String text = new String(location.read(CERTIFICATES), StandardCharsets.US_ASCII);
+		String text = text(location, CERTIFICATES);
 		try {
 			List<X509Certificate> found = pem(text).getCertificates();
 			if (!found.isEmpty()) {
@@ -41,13 +42,25 @@ final class PemReader {
 		throw noCertificate(location, null);
 	}
 
+	// A parser would skip what has no end: an intermediate or an authority would be
+	// missing
+	private static String text(TlsLocation location, String expected) {
+		String text = new String(location.read(expected), StandardCharsets.US_ASCII);
+		if (StringUtils.countOccurrencesOf(text, "-----BEGIN ") != StringUtils.countOccurrencesOf(text, "-----END ")) {
+			throw new TlsConfigurationException(
+					location + " but that file is cut off: a BEGIN line lacks its END line.",
+					"Write the file again, best under another name that is then renamed.");
+		}
+		return text;
+	}
+
 	private static TlsConfigurationException noCertificate(TlsLocation location, @Nullable Exception cause) {
 		return new TlsConfigurationException(location + " but no certificate in it can be read.",
 				"Let " + location.property() + " name " + CERTIFICATES + " (BEGIN CERTIFICATE).", cause);
 	}
 
 	private static PrivateKey privateKey(TlsLocation location, @Nullable String password) {
-		String text = new String(location.read(KEY), StandardCharsets.US_ASCII);
+		String text = text(location, KEY);
 		boolean encrypted = text.contains("BEGIN ENCRYPTED PRIVATE KEY");
 		if (text.contains("Proc-Type: 4,ENCRYPTED")) {
 			throw new TlsConfigurationException(

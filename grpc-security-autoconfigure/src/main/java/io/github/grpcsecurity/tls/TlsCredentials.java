@@ -29,10 +29,19 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TlsCredentials {
 
+	/**
+	 * How many exchanges a handshake may outlive between choosing a key and taking it.
+	 */
+	private static final int KEPT = 8;
+
 	private static final char[] NO_PASSWORD = new char[0];
 
 	private static final Map<String, String> SIGNATURES = Map.of("RSA", "SHA256withRSA", "EC", "SHA256withECDSA",
 			"EdDSA", "EdDSA", "RSASSA-PSS", "RSASSA-PSS");
+
+	private final TlsMaterialSource source;
+
+	private final String digest;
 
 	private final ClientAuth clientAuth;
 
@@ -53,9 +62,12 @@ public final class TlsCredentials {
 	 * @throws TlsConfigurationException if it cannot be read or cannot work
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock) {
+		TlsContent content = TlsContent.of(source);
+		this.source = source;
+		this.digest = content.digest();
 		this.clientAuth = clientAuth;
 		this.clock = clock;
-		this.state = new State(0, check(source.load()), null);
+		this.state = new State(0, check(content.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
 		this.trustManager = new SwappingTrustManager(() -> this.state.trustManager);
 	}
@@ -66,6 +78,15 @@ public final class TlsCredentials {
 	 */
 	public TlsMaterial current() {
 		return this.state.material;
+	}
+
+	TlsMaterialSource source() {
+		return this.source;
+	}
+
+	/** Digest of the content that was loaded first. */
+	String digest() {
+		return this.digest;
 	}
 
 	/**
@@ -86,12 +107,11 @@ public final class TlsCredentials {
 	}
 
 	private @Nullable State stateOf(long generation) {
-		State current = this.state;
-		if (current.generation == generation) {
-			return current;
+		State found = this.state;
+		while (found != null && found.generation != generation) {
+			found = found.last;
 		}
-		State last = current.last;
-		return (last != null && last.generation == generation) ? last : null;
+		return found;
 	}
 
 	private TlsMaterial check(TlsMaterial material) {
@@ -112,6 +132,7 @@ public final class TlsCredentials {
 					"Take the key for which the certificate was issued. In a chain, the certificate of the server "
 							+ "comes first.");
 		}
+		CertificateChain.check(material);
 		if (this.clientAuth != ClientAuth.NONE && material.trustAnchors().isEmpty()) {
 			throw new TlsConfigurationException(
 					"grpc.security.tls.client-auth is '" + this.clientAuth.name().toLowerCase(Locale.ROOT)
@@ -163,7 +184,7 @@ public final class TlsCredentials {
 		State(long generation, TlsMaterial material, @Nullable State last) {
 			this.generation = generation;
 			this.material = material;
-			this.last = (last != null) ? last.withoutLast() : null;
+			this.last = (last != null) ? new State(last, KEPT) : null;
 			try {
 				this.keyManager = keyManager(material);
 				this.trustManager = trustManager(material);
@@ -175,16 +196,12 @@ public final class TlsCredentials {
 			}
 		}
 
-		private State(State state) {
+		private State(State state, int kept) {
 			this.generation = state.generation;
 			this.material = state.material;
-			this.last = null;
+			this.last = (state.last != null && kept > 1) ? new State(state.last, kept - 1) : null;
 			this.keyManager = state.keyManager;
 			this.trustManager = state.trustManager;
-		}
-
-		private State withoutLast() {
-			return new State(this);
 		}
 
 		private static X509ExtendedKeyManager keyManager(TlsMaterial material)

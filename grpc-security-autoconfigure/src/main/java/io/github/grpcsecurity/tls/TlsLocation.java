@@ -37,6 +37,11 @@ public record TlsLocation(String property, String value, Resource resource) {
 		}
 	}
 
+	/** The same location, with the content that it has now. */
+	TlsLocation frozen() {
+		return new TlsLocation(this.property, this.value, new FrozenResource(this.resource));
+	}
+
 	private TlsConfigurationException problem(String problem, String expected, @Nullable IOException cause) {
 		return new TlsConfigurationException(this + " " + problem, "Let " + this.property + " name " + expected
 				+ " that the server may read, as a path, file: or classpath: location.", cause);

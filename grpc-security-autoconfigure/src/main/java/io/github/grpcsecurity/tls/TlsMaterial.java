@@ -74,6 +74,12 @@ public final class TlsMaterial {
 		return this.chain.get(0);
 	}
 
+	/** Whether key, chain and anchors are the same, wherever they came from. */
+	boolean sameAs(TlsMaterial other) {
+		return this.privateKey.equals(other.privateKey) && this.chain.equals(other.chain)
+				&& this.trustAnchors.equals(other.trustAnchors);
+	}
+
 	@Override
 	public String toString() {
 		return "TlsMaterial[origin=" + this.origin + ", subject=" + leaf().getSubjectX500Principal() + ", trustAnchors="

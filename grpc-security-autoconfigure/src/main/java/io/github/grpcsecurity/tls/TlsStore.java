@@ -12,6 +12,10 @@ import org.jspecify.annotations.Nullable;
  */
 public record TlsStore(TlsLocation location, @Nullable String type, @Nullable String password) {
 
+	TlsStore at(TlsLocation other) {
+		return new TlsStore(other, this.type, this.password);
+	}
+
 	@Override
 	public String toString() {
 		return "TlsStore[" + this.location.property() + "]";

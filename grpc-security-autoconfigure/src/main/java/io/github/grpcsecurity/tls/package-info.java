@@ -4,7 +4,8 @@
  * Start reading at {@link io.github.grpcsecurity.tls.TransportConfigurer}.
  * {@link io.github.grpcsecurity.tls.TlsMaterial} is what a server proves itself with and
  * trusts; {@link io.github.grpcsecurity.tls.TlsCredentials} hands it to TLS so that it
- * can be exchanged as a whole.
+ * can be exchanged as a whole, and {@link io.github.grpcsecurity.tls.TlsReloader} does
+ * that when files change.
  */
 @NullMarked
 package io.github.grpcsecurity.tls;

@@ -25,7 +25,8 @@ class PropertyMetadataTests {
 
 		assertThat(properties).hasSizeGreaterThan(50).allSatisfy((property) -> {
 			String name = property.get("name").getAsString();
-			assertThat(name).matches("(grpc\\.security|management\\.endpoint\\.grpcsecurity)\\..+");
+			assertThat(name).matches(
+					"(grpc\\.security|management\\.endpoint\\.grpcsecurity|management\\.health\\.grpc-certificates)\\..+");
 			assertThat(property.has("description")).as("%s has a description", name).isTrue();
 			assertThat(property.get("description").getAsString()).as(name)
 				.endsWith(".")

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.PrivateKey;
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -283,6 +284,46 @@ class TlsMaterialTests {
 				ClientAuth.NONE, "The certificate of CN=Test server from chain does not belong to the private key.",
 				"Take the key for which the certificate was issued. In a chain, the certificate of the server "
 						+ "comes first.");
+	}
+
+	@Test
+	void useWhenChainHoldsStrangersThenFails() throws Exception {
+		X509Bundle server = this.certificates.server();
+		X509Certificate namesake = TestCertificates.create().ca().getCertificate();
+		String wayOut = "Put the certificate of the server first, then the one that issued it, and so on, and nothing "
+				+ "else.";
+
+		assertUseFails(chain(server, server.getCertificate(), this.certificates.client().getCertificate()),
+				ClientAuth.NONE, "In the chain from chain, certificate 2 (CN=Test client) did not issue certificate 1 "
+						+ "(CN=Test server).",
+				wayOut);
+		assertUseFails(chain(server, server.getCertificate(), server.getCertificate()), ClientAuth.NONE,
+				"In the chain from chain, certificate 2 (CN=Test server) did not issue certificate 1 "
+						+ "(CN=Test server).",
+				wayOut);
+		assertUseFails(chain(server, server.getCertificate(), namesake), ClientAuth.NONE,
+				"In the chain from chain, certificate 2 (CN=Test CA) did not issue certificate 1 (CN=Test server).",
+				wayOut);
+		TlsMaterial whole = chain(server, server.getCertificate(), this.certificates.ca().getCertificate());
+		assertThat(new TlsCredentials(() -> whole, ClientAuth.NONE, InstantSource.system()).current()).isSameAs(whole);
+	}
+
+	private static TlsMaterial chain(X509Bundle server, X509Certificate... chain) {
+		return new TlsMaterial("chain", server.getKeyPair().getPrivate(), List.of(chain), List.of());
+	}
+
+	@Test
+	void loadWhenPemIsCutOffThenSaysSo() {
+		String whole = this.certificates.server().getCertificatePEM() + this.certificates.ca().getCertificatePEM();
+		Path cut = this.certificates.write("cut.pem", whole.substring(0, whole.length() - 50));
+		Path good = this.certificates.serverPem();
+
+		assertFails(pem(cut, this.certificates.serverKeyPem(), null),
+				"chain is '" + cut + "', but that file is cut off: a BEGIN line lacks its END line.",
+				"Write the file again, best under another name that is then renamed.");
+		assertFails(pem(good, this.certificates.serverKeyPem(), null).trusting(location("trust", cut)),
+				"trust is '" + cut + "', but that file is cut off: a BEGIN line lacks its END line.",
+				"Write the file again, best under another name that is then renamed.");
 	}
 
 	@ParameterizedTest
