@@ -264,6 +264,7 @@ public final class SecuredCall {
 	 * this first lets the thread run that may be about to report the reset.
 	 * @return whether the work would be wasted
 	 */
+	@SuppressWarnings("ThreadPriorityCheck")
 	public boolean cancelledMeanwhile() {
 		Thread.yield();
 		return cancelled();
