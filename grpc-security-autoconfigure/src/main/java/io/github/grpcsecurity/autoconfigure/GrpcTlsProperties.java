@@ -5,6 +5,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.List;
 
 import io.github.grpcsecurity.tls.ClientAuth;
+import io.github.grpcsecurity.tls.RevocationChecker.Undetermined;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -40,6 +41,7 @@ import org.springframework.boot.convert.DurationUnit;
  * deems safe if not set.
  * @param handshakeTimeout Time a client may take until it is connected. Seconds are used
  * if no unit is given.
+ * @param crl Revocation of client certificates.
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.tls")
@@ -49,7 +51,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@Nullable String trustCertificates, @Nullable String trustStore, @Nullable String trustStoreType,
 		@Nullable String trustStorePassword, @DefaultValue("none") ClientAuth clientAuth,
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
-		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout) {
+		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout, @DefaultValue Crl crl) {
 
 	/** Leaves out the passwords. */
 	@Override
@@ -59,7 +61,18 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ this.keyStoreType + ", keyAlias=" + this.keyAlias + ", trustCertificates=" + this.trustCertificates
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
-				+ ", handshakeTimeout=" + this.handshakeTimeout + "]";
+				+ ", handshakeTimeout=" + this.handshakeTimeout + ", crl=" + this.crl + "]";
+	}
+
+	/**
+	 * Settings for certificate revocation lists.
+	 *
+	 * @param locations Files with certificate revocation lists in PEM or DER, or
+	 * directories that hold nothing else. No revocation is checked if not set.
+	 * @param undetermined What happens to a client certificate about which no list says
+	 * anything, because its issuer has none or it cannot be read.
+	 */
+	public record Crl(@DefaultValue List<String> locations, @DefaultValue("deny") Undetermined undetermined) {
 	}
 
 }
