@@ -5,6 +5,7 @@ import java.time.InstantSource;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.ServerBuilderConfigurer;
 import io.github.grpcsecurity.testing.TestCertificates;
@@ -43,6 +44,8 @@ class GrpcPeerTrustAutoConfigurationTests {
 	void runWhenTlsIsServedThenPeersAreWatchedFirstOfAll() {
 		mutualTls().run((context) -> {
 			assertThat(context).hasSingleBean(PeerTrust.class).hasSingleBean(RevocationReload.class);
+			assertThat(context.getBean(GrpcServerSecurity.class).stages())
+				.containsExactly(context.getBean(PeerTrust.class));
 			assertThat(context.getBean(PeerTrust.class)).isInstanceOf(ServerBuilderConfigurer.class)
 				.isInstanceOfSatisfying(CallStage.class,
 						(stage) -> assertThat(stage.stage()).isEqualTo(SecurityStage.ADMISSION));
