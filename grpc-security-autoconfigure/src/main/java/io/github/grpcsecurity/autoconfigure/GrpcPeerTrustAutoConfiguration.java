@@ -13,6 +13,7 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.convert.DurationStyle;
 import org.springframework.context.annotation.Bean;
 import org.springframework.core.env.Environment;
@@ -28,6 +29,8 @@ import org.springframework.core.env.Environment;
 @ConditionalOnBean({ GrpcSecurityThreads.class, TransportConfigurer.class })
 public final class GrpcPeerTrustAutoConfiguration {
 
+	private static final String RELOAD_INTERVAL = "grpc.security.tls.reload-interval";
+
 	@Bean
 	@ConditionalOnMissingBean
 	PeerTrust grpcPeerTrust(TransportConfigurer transport, GrpcSecurityThreads threads) {
@@ -38,12 +41,22 @@ public final class GrpcPeerTrustAutoConfiguration {
 	@ConditionalOnMissingBean
 	RevocationReload grpcRevocationReload(TransportConfigurer transport, GrpcSecurityThreads threads,
 			Environment environment) {
-		String interval = environment.getProperty("grpc.security.tls.reload-interval", "10s");
-		return new RevocationReload(transport.credentials(), threads, duration(interval));
+		return new RevocationReload(transport.credentials(), threads,
+				interval(environment.getProperty(RELOAD_INTERVAL, "10s")));
 	}
 
-	private static Duration duration(String interval) {
-		return DurationStyle.detectAndParse(interval, ChronoUnit.SECONDS);
+	private static Duration interval(String value) {
+		String problem = "Use a duration such as 10s, or 0 for never.";
+		try {
+			Duration interval = DurationStyle.detectAndParse(value, ChronoUnit.SECONDS);
+			if (!interval.isNegative()) {
+				return interval;
+			}
+		}
+		catch (IllegalArgumentException ex) {
+			problem = "It is no duration. " + problem;
+		}
+		throw new InvalidConfigurationPropertyValueException(RELOAD_INTERVAL, value, problem);
 	}
 
 }
