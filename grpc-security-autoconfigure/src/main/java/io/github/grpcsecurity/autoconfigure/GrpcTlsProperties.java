@@ -5,6 +5,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.List;
 
 import io.github.grpcsecurity.tls.ClientAuth;
+import io.github.grpcsecurity.tls.RevocationChecker.Undetermined;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -45,6 +46,7 @@ import org.springframework.boot.convert.DurationUnit;
  * startup.
  * @param expiryWarning Time before a certificate expires from which on the health
  * contributor warns. Days are used if no unit is given; 0 for no warning.
+ * @param crl Revocation of client certificates.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.tls", ignoreUnknownFields = false)
@@ -56,7 +58,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout,
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration reloadInterval,
-		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning) {
+		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning, @DefaultValue Crl crl) {
 
 	/** Leaves out the passwords. */
 	@Override
@@ -67,7 +69,18 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
 				+ ", handshakeTimeout=" + this.handshakeTimeout + ", reloadInterval=" + this.reloadInterval
-				+ ", expiryWarning=" + this.expiryWarning + "]";
+				+ ", expiryWarning=" + this.expiryWarning + ", crl=" + this.crl + "]";
+	}
+
+	/**
+	 * Settings for certificate revocation lists.
+	 *
+	 * @param locations Files with certificate revocation lists in PEM or DER, or
+	 * directories that hold nothing else. No revocation is checked if not set.
+	 * @param undetermined What happens to a client certificate about which no list says
+	 * anything, because its issuer has none or it cannot be read.
+	 */
+	public record Crl(@DefaultValue List<String> locations, @DefaultValue("deny") Undetermined undetermined) {
 	}
 
 }

@@ -101,8 +101,8 @@ final class TransportSetup {
 			}
 			throw noMaterial();
 		}
-		return TransportConfigurer.tls(new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system()),
-				settings(bundles));
+		return TransportConfigurer.tls(new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system(),
+				new RevocationSetup(this.tls, this.resources).checker()), settings(bundles));
 	}
 
 	private TransportConfigurer plaintext(@Nullable TlsMaterialSource userSource) {
@@ -152,6 +152,9 @@ final class TransportSetup {
 			if (isSet(name)) {
 				return TLS + name;
 			}
+		}
+		if (!this.tls.crl().locations().isEmpty()) {
+			return RevocationSetup.LOCATIONS;
 		}
 		return (userSource != null) ? "a bean of type TlsMaterialSource" : null;
 	}

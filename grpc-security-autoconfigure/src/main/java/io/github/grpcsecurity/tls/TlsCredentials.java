@@ -49,7 +49,11 @@ public final class TlsCredentials {
 
 	private final SwappingKeyManager keyManager;
 
-	private final SwappingTrustManager trustManager;
+	private final X509ExtendedTrustManager trustManager;
+
+	private final @Nullable RevocationChecker revocation;
+
+	private final TrustEpoch epoch = new TrustEpoch();
 
 	private volatile State state;
 
@@ -62,6 +66,20 @@ public final class TlsCredentials {
 	 * @throws TlsConfigurationException if it cannot be read or cannot work
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock) {
+		this(source, clientAuth, clock, null);
+	}
+
+	/**
+	 * Loads the material for the first time, and refuses revoked certificates of clients.
+	 * @param source reads it
+	 * @param clientAuth whether clients show certificates, for which trust anchors are
+	 * needed
+	 * @param clock tells whether certificates are valid
+	 * @param revocation tells whether they are revoked; {@code null} if nobody does
+	 * @throws TlsConfigurationException if it cannot be read or cannot work
+	 */
+	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock,
+			@Nullable RevocationChecker revocation) {
 		TlsContent content = TlsContent.of(source);
 		this.source = source;
 		this.digest = content.digest();
@@ -69,7 +87,13 @@ public final class TlsCredentials {
 		this.clock = clock;
 		this.state = new State(0, check(content.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
-		this.trustManager = new SwappingTrustManager(() -> this.state.trustManager);
+		SwappingTrustManager trusted = new SwappingTrustManager(() -> this.state.trustManager);
+		this.trustManager = (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
+		this.revocation = revocation;
+		if (revocation != null) {
+			revocation.lists().issuers(current().trustAnchors());
+			revocation.lists().onChange(this.epoch::advance);
+		}
 	}
 
 	/**
@@ -96,14 +120,33 @@ public final class TlsCredentials {
 	synchronized void replace(TlsMaterial material) {
 		State last = this.state;
 		this.state = new State(last.generation + 1, check(material), last);
+		if (!last.material.trustAnchors().equals(material.trustAnchors())) {
+			if (this.revocation != null) {
+				this.revocation.lists().issuers(material.trustAnchors());
+			}
+			this.epoch.advance();
+		}
 	}
 
 	KeyManager keyManager() {
 		return this.keyManager;
 	}
 
-	TrustManager trustManager() {
+	X509ExtendedTrustManager trustManager() {
 		return this.trustManager;
+	}
+
+	ClientAuth clientAuth() {
+		return this.clientAuth;
+	}
+
+	/** Advances whenever other clients are trusted than before. */
+	TrustEpoch epoch() {
+		return this.epoch;
+	}
+
+	@Nullable RevocationChecker revocation() {
+		return this.revocation;
 	}
 
 	private @Nullable State stateOf(long generation) {

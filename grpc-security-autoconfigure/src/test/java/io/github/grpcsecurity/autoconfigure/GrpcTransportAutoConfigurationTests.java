@@ -8,6 +8,7 @@ import io.github.grpcsecurity.dev.DevDirectory;
 import io.github.grpcsecurity.server.ServerBuilderConfigurer;
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.github.grpcsecurity.tls.ClientAuth;
+import io.github.grpcsecurity.tls.RevocationChecker.Undetermined;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
 import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TlsMaterial;
@@ -333,7 +334,7 @@ class GrpcTransportAutoConfigurationTests {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
 			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
 					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
-					Duration.ZERO, Duration.ZERO)
+					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY))
 				.toString()).doesNotContain("s3cret"));
 	}
 
