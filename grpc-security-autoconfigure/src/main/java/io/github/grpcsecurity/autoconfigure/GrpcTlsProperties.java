@@ -40,6 +40,7 @@ import org.springframework.boot.convert.DurationUnit;
  * deems safe if not set.
  * @param handshakeTimeout Time a client may take until it is connected. Seconds are used
  * if no unit is given.
+ * @param sni Other certificates for clients that ask for certain hosts (SNI).
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.tls")
@@ -49,7 +50,17 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@Nullable String trustCertificates, @Nullable String trustStore, @Nullable String trustStoreType,
 		@Nullable String trustStorePassword, @DefaultValue("none") ClientAuth clientAuth,
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
-		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout) {
+		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout,
+		@DefaultValue List<SniBundle> sni) {
+
+	/**
+	 * A certificate for those who ask for a host.
+	 *
+	 * @param host DNS name, or *. and one for all names that are one label longer.
+	 * @param bundle Name of the SSL bundle with key and certificates.
+	 */
+	public record SniBundle(String host, String bundle) {
+	}
 
 	/** Leaves out the passwords. */
 	@Override
@@ -59,7 +70,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ this.keyStoreType + ", keyAlias=" + this.keyAlias + ", trustCertificates=" + this.trustCertificates
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
-				+ ", handshakeTimeout=" + this.handshakeTimeout + "]";
+				+ ", handshakeTimeout=" + this.handshakeTimeout + ", sni=" + this.sni + "]";
 	}
 
 }
