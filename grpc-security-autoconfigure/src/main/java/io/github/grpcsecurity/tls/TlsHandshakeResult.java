@@ -8,6 +8,7 @@ import java.security.cert.CertificateExpiredException;
 import java.security.cert.CertificateNotYetValidException;
 import java.security.cert.CertificateParsingException;
 import java.security.cert.CertificateRevokedException;
+import java.security.cert.PKIXReason;
 
 import org.jspecify.annotations.Nullable;
 
@@ -90,7 +91,12 @@ public enum TlsHandshakeResult {
 		if (reason == BasicReason.EXPIRED) {
 			return CERTIFICATE_EXPIRED;
 		}
-		return (reason == BasicReason.NOT_YET_VALID) ? CERTIFICATE_NOT_YET_VALID : null;
+		if (reason == BasicReason.NOT_YET_VALID) {
+			return CERTIFICATE_NOT_YET_VALID;
+		}
+		// An authority that only has the name of a trusted one is another authority
+		return (reason == BasicReason.INVALID_SIGNATURE || reason == PKIXReason.NO_TRUST_ANCHOR)
+				? CERTIFICATE_AUTHORITY_INVALID : null;
 	}
 
 }
