@@ -59,7 +59,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 	 * @param host DNS name, or *. and one for all names that are one label longer.
 	 * @param bundle Name of the SSL bundle with key and certificates.
 	 */
-	public record SniBundle(String host, String bundle) {
+	public record SniBundle(@Nullable String host, @Nullable String bundle) {
 	}
 
 	/** Leaves out the passwords. */

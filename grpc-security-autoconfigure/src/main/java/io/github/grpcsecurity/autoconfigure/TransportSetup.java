@@ -257,16 +257,25 @@ final class TransportSetup {
 		Map<String, TlsCredentials> hosts = new LinkedHashMap<>();
 		for (int i = 0; i < this.tls.sni().size(); i++) {
 			SniBundle certificate = this.tls.sni().get(i);
-			String property = TLS + "sni[" + i + "].bundle";
-			String name = certificate.bundle();
-			TlsMaterialSource source = ConfiguredTlsMaterial.identity(property, name,
-					() -> bundle(property, name, bundles));
-			if (hosts.put(certificate.host(),
-					new TlsCredentials(source, ClientAuth.NONE, InstantSource.system())) != null) {
-				throw SniCertificates.twice(certificate.host());
+			String property = TLS + "sni[" + i + "]";
+			String host = sniSetting(property + ".host", certificate.host());
+			String name = sniSetting(property + ".bundle", certificate.bundle());
+			TlsMaterialSource source = ConfiguredTlsMaterial.identity(property + ".bundle", name,
+					() -> bundle(property + ".bundle", name, bundles));
+			if (hosts.put(host, new TlsCredentials(source, ClientAuth.NONE, InstantSource.system())) != null) {
+				throw SniCertificates.twice(host);
 			}
 		}
 		return new SniCertificates(hosts);
+	}
+
+	private static String sniSetting(String property, @Nullable String value) {
+		if (value == null || value.isBlank()) {
+			throw new TlsConfigurationException(property + " is not set.",
+					"Give each entry of grpc.security.tls.sni a host, such as *.bank.example, and the name of the SSL "
+							+ "bundle with its certificate.");
+		}
+		return value;
 	}
 
 	private static SslBundle bundle(String name, @Nullable SslBundles bundles) {

@@ -87,10 +87,8 @@ class TlsScanIT {
 
 			List<Integer> weak = allSuites();
 			weak.removeAll(SAFE);
-			for (int suite : weak) {
-				assertThat(answer(TLS_1_2, List.of(suite))).as("suite %x", suite).isEqualTo(ALERT);
-			}
-			assertThat(answer(TLS_1_2, weak)).as("all weak suites").isEqualTo(ALERT);
+			// The server would take any one it has
+			assertThat(answer(TLS_1_2, weak)).isEqualTo(ALERT);
 			assertThat(answer(TLS_1_2, SAFE)).isEqualTo(HANDSHAKE);
 			stop();
 		}
