@@ -1,6 +1,8 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import io.github.grpcsecurity.metrics.CallMetrics;
+import io.github.grpcsecurity.metrics.HandshakeMetrics;
+import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.micrometer.core.instrument.MeterRegistry;
 
 import org.springframework.boot.autoconfigure.AutoConfiguration;
@@ -11,7 +13,7 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean
 import org.springframework.context.annotation.Bean;
 
 /**
- * Auto-configuration for the metrics of calls.
+ * Auto-configuration for the metrics of calls and of the handshakes before them.
  *
  * @since 0.1.0
  */
@@ -26,6 +28,17 @@ public final class GrpcSecurityMetricsAutoConfiguration {
 	@ConditionalOnMissingBean
 	CallMetrics grpcCallMetrics(MeterRegistry registry) {
 		return new CallMetrics(registry);
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	HandshakeMetrics grpcHandshakeMetrics(MeterRegistry registry) {
+		return new HandshakeMetrics(registry);
+	}
+
+	@Bean
+	TlsHandshakeListener grpcHandshakeMetricsListener(HandshakeMetrics metrics) {
+		return (result) -> metrics.completed(result.name());
 	}
 
 }

@@ -23,6 +23,9 @@ public record GrpcSecurityProperties(@DefaultValue("true") boolean enabled, @Def
 		/** Encrypted, with a certificate of the server. */
 		TLS,
 
+		/** Encrypted by Google Cloud, which vouches for both sides. */
+		ALTS,
+
 		/** Readable by everybody on the way. */
 		PLAINTEXT
 

@@ -47,6 +47,7 @@ import org.springframework.boot.convert.DurationUnit;
  * @param expiryWarning Time before a certificate expires from which on the health
  * contributor warns. Days are used if no unit is given; 0 for no warning.
  * @param crl Revocation of client certificates.
+ * @param sni Other certificates for clients that ask for certain hosts (SNI).
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.tls", ignoreUnknownFields = false)
@@ -58,7 +59,17 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout,
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration reloadInterval,
-		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning, @DefaultValue Crl crl) {
+		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning, @DefaultValue Crl crl,
+		@DefaultValue List<SniBundle> sni) {
+
+	/**
+	 * A certificate for those who ask for a host.
+	 *
+	 * @param host DNS name, or *. and one for all names that are one label longer.
+	 * @param bundle Name of the SSL bundle with key and certificates.
+	 */
+	public record SniBundle(@Nullable String host, @Nullable String bundle) {
+	}
 
 	/** Leaves out the passwords. */
 	@Override
@@ -69,7 +80,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
 				+ ", handshakeTimeout=" + this.handshakeTimeout + ", reloadInterval=" + this.reloadInterval
-				+ ", expiryWarning=" + this.expiryWarning + ", crl=" + this.crl + "]";
+				+ ", expiryWarning=" + this.expiryWarning + ", crl=" + this.crl + ", sni=" + this.sni + "]";
 	}
 
 	/**

@@ -1,17 +1,26 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import io.github.grpcsecurity.dev.DevDirectory;
+import io.github.grpcsecurity.tls.AltsPeerStage;
+import io.github.grpcsecurity.tls.AltsTransport;
+import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TransportConfigurer;
+import io.grpc.alts.AltsServerCredentials;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.ssl.SslBundles;
 import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Lazy;
 import org.springframework.core.env.Environment;
 import org.springframework.core.io.ResourceLoader;
 
@@ -29,9 +38,32 @@ public final class GrpcTransportAutoConfiguration {
 	@ConditionalOnMissingBean
 	TransportConfigurer grpcTransportConfigurer(GrpcSecurityProperties security, GrpcTlsProperties tls,
 			Environment environment, ResourceLoader resources, ObjectProvider<TlsMaterialSource> source,
-			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev) {
+			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev, ObjectProvider<AltsTransport> alts,
+			ObjectProvider<TlsHandshakeListener> listeners) {
 		return new TransportSetup(security, tls, environment, resources).configurer(source.getIfAvailable(),
-				bundles.getIfAvailable(), dev.getIfAvailable());
+				bundles.getIfAvailable(), dev.getIfAvailable(), alts::getIfAvailable,
+				listeners.orderedStream().toList());
+	}
+
+	/** Speaks ALTS where Google Cloud offers it. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnProperty(name = "grpc.security.transport", havingValue = "alts")
+	@ConditionalOnClass({ AltsServerCredentials.class, NettyServerBuilder.class })
+	static final class AltsConfiguration {
+
+		// The checks of the transport come before the one for Google Cloud
+		@Bean
+		@Lazy
+		@ConditionalOnMissingBean
+		AltsTransport grpcAltsTransport() {
+			return AltsTransport.onGoogleCloud();
+		}
+
+		@Bean
+		AltsPeerStage grpcAltsPeerStage() {
+			return new AltsPeerStage();
+		}
+
 	}
 
 }

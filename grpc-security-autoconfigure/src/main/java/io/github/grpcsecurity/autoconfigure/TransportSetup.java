@@ -6,12 +6,18 @@ import java.time.InstantSource;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityProperties.Transport;
+import io.github.grpcsecurity.autoconfigure.GrpcTlsProperties.SniBundle;
 import io.github.grpcsecurity.dev.DevDirectory;
+import io.github.grpcsecurity.tls.AltsTransport;
+import io.github.grpcsecurity.tls.ClientAuth;
 import io.github.grpcsecurity.tls.ConfiguredTlsMaterial;
+import io.github.grpcsecurity.tls.SniCertificates;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
 import io.github.grpcsecurity.tls.TlsCredentials;
+import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.github.grpcsecurity.tls.TlsLocation;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TlsSettings;
@@ -86,7 +92,10 @@ final class TransportSetup {
 	}
 
 	TransportConfigurer configurer(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev) {
+			@Nullable DevDirectory dev, Supplier<@Nullable AltsTransport> alts, List<TlsHandshakeListener> listeners) {
+		if (this.security.transport() == Transport.ALTS) {
+			return alts(userSource, alts);
+		}
 		if (this.security.transport() == Transport.PLAINTEXT) {
 			return plaintext(userSource);
 		}
@@ -101,8 +110,39 @@ final class TransportSetup {
 			}
 			throw noMaterial();
 		}
-		return TransportConfigurer.tls(new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system(),
-				new RevocationSetup(this.tls, this.resources).checker()), settings(bundles));
+		return TransportConfigurer.tls(
+				new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system(),
+						new RevocationSetup(this.tls, this.resources).checker()),
+				settings(bundles), sni(bundles), listeners);
+	}
+
+	private TransportConfigurer alts(@Nullable TlsMaterialSource userSource, Supplier<@Nullable AltsTransport> alts) {
+		if (this.host.hasTls()) {
+			throw new TlsConfigurationException(TRANSPORT + " is 'alts', but " + HostServer.TLS + " is 'true'.",
+					"Remove one of the two: a server speaks either ALTS or TLS.");
+		}
+		String own = firstOwnSetting(userSource);
+		if (own != null) {
+			throw new TlsConfigurationException(TRANSPORT + " is 'alts', but there is also " + own + ".", "Remove "
+					+ TRANSPORT + " to serve TLS, or remove the settings of TLS: ALTS needs no certificates.");
+		}
+		if (this.host.isInProcessOnly()) {
+			return TransportConfigurer.asConfiguredByServer(handshakeTimeout());
+		}
+		if (this.host.address().startsWith("unix:")) {
+			throw new TlsConfigurationException(
+					TRANSPORT + " is 'alts', but the gRPC server listens on " + this.host.describeAddress()
+							+ ", which no other machine can reach.",
+					"Let it listen on an IP address with " + HostServer.ADDRESS + ", or set " + TRANSPORT
+							+ "=plaintext.");
+		}
+		AltsTransport transport = alts.get();
+		if (transport == null) {
+			throw new TlsConfigurationException(
+					TRANSPORT + " is 'alts', but io.grpc:grpc-alts or io.grpc:grpc-netty-shaded is missing.",
+					"Add both dependencies: ALTS works on shaded Netty only.");
+		}
+		return TransportConfigurer.alts(transport, handshakeTimeout());
 	}
 
 	private TransportConfigurer plaintext(@Nullable TlsMaterialSource userSource) {
@@ -155,6 +195,9 @@ final class TransportSetup {
 		}
 		if (!this.tls.crl().locations().isEmpty()) {
 			return RevocationSetup.LOCATIONS;
+		}
+		if (!this.tls.sni().isEmpty()) {
+			return TLS + "sni";
 		}
 		return (userSource != null) ? "a bean of type TlsMaterialSource" : null;
 	}
@@ -215,8 +258,37 @@ final class TransportSetup {
 		}
 	}
 
+	private SniCertificates sni(@Nullable SslBundles bundles) {
+		Map<String, TlsCredentials> hosts = new LinkedHashMap<>();
+		for (int i = 0; i < this.tls.sni().size(); i++) {
+			SniBundle certificate = this.tls.sni().get(i);
+			String property = TLS + "sni[" + i + "]";
+			String host = sniSetting(property + ".host", certificate.host());
+			String name = sniSetting(property + ".bundle", certificate.bundle());
+			TlsMaterialSource source = ConfiguredTlsMaterial.identity(property + ".bundle", name,
+					() -> bundle(property + ".bundle", name, bundles));
+			if (hosts.put(host, new TlsCredentials(source, ClientAuth.NONE, InstantSource.system())) != null) {
+				throw SniCertificates.twice(host);
+			}
+		}
+		return new SniCertificates(hosts);
+	}
+
+	private static String sniSetting(String property, @Nullable String value) {
+		if (value == null || value.isBlank()) {
+			throw new TlsConfigurationException(property + " is not set.",
+					"Give each entry of grpc.security.tls.sni a host, such as *.bank.example, and the name of the SSL "
+							+ "bundle with its certificate.");
+		}
+		return value;
+	}
+
 	private static SslBundle bundle(String name, @Nullable SslBundles bundles) {
-		String problem = TLS + "bundle is '" + name + "', but there is no SSL bundle of that name.";
+		return bundle(TLS + "bundle", name, bundles);
+	}
+
+	private static SslBundle bundle(String property, String name, @Nullable SslBundles bundles) {
+		String problem = property + " is '" + name + "', but there is no SSL bundle of that name.";
 		String wayOut = "Define it with spring.ssl.bundle.pem." + name + ".* or spring.ssl.bundle.jks." + name
 				+ ".*, or correct the name.";
 		if (bundles == null) {

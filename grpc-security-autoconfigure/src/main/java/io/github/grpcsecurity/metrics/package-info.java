@@ -1,5 +1,6 @@
 /**
- * Counts and times calls as they really end, refused ones included.
+ * Counts and times calls as they really end, refused ones included, and the handshakes
+ * before them.
  */
 @NullMarked
 package io.github.grpcsecurity.metrics;

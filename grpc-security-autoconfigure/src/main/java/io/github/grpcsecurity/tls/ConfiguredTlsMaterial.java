@@ -70,6 +70,18 @@ public final class ConfiguredTlsMaterial implements TlsMaterialSource {
 	}
 
 	/**
+	 * A certificate and its key from an SSL bundle.
+	 * @param property name of the property that names the bundle
+	 * @param name name of the bundle
+	 * @param bundle gives the bundle as it is now
+	 * @return material that trusts nobody
+	 */
+	public static ConfiguredTlsMaterial identity(String property, String name, Supplier<SslBundle> bundle) {
+		return new ConfiguredTlsMaterial(List.of(), (files) -> KeyStoreReader.keyAndChain(property, name, bundle.get()),
+				(files) -> List.of());
+	}
+
+	/**
 	 * Trusts the certificates in a PEM file.
 	 * @param certificates file with the certificates of authorities
 	 * @return material with the same key and chain

@@ -48,8 +48,12 @@ final class KeyStoreReader {
 	}
 
 	static KeyAndChain keyAndChain(String name, SslBundle bundle) {
+		return keyAndChain(BUNDLE, name, bundle);
+	}
+
+	static KeyAndChain keyAndChain(String property, String name, SslBundle bundle) {
 		SslStoreBundle stores = bundle.getStores();
-		String what = BUNDLE + " is '" + name + "',";
+		String what = property + " is '" + name + "',";
 		KeyStore keyStore = (stores != null) ? stores.getKeyStore() : null;
 		if (keyStore == null) {
 			throw new TlsConfigurationException(what + " which holds no certificate of the server.",
@@ -58,7 +62,7 @@ final class KeyStoreReader {
 		}
 		String keyPassword = bundle.getKey().getPassword();
 		String password = (keyPassword != null) ? keyPassword : stores.getKeyStorePassword();
-		return keyAndChain(BUNDLE, what, keyStore, bundle.getKey().getAlias(), password, "key.alias of the bundle",
+		return keyAndChain(property, what, keyStore, bundle.getKey().getAlias(), password, "key.alias of the bundle",
 				"key.password of the bundle", "key.password of the bundle");
 	}
 

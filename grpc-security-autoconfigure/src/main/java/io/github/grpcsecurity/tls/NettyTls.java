@@ -15,18 +15,20 @@ final class NettyTls {
 	private NettyTls() {
 	}
 
-	static void configure(ServerBuilder<?> builder, TlsCredentials credentials, TlsSettings settings) {
+	static void configure(ServerBuilder<?> builder, TlsCredentials credentials, TlsSettings settings,
+			SniCertificates sni, TlsHandshakes handshakes) {
 		try {
-			((NettyServerBuilder) builder).sslContext(context(credentials, settings));
+			((NettyServerBuilder) builder).sslContext(context(credentials, settings, sni, handshakes));
 		}
 		catch (SSLException | IllegalArgumentException | IllegalStateException ex) {
 			throw TransportConfigurer.refused(ex);
 		}
 	}
 
-	private static SslContext context(TlsCredentials credentials, TlsSettings settings) throws SSLException {
-		SslContextBuilder context = SslContextBuilder.forServer(credentials.keyManager())
-			.trustManager(credentials.trustManager());
+	private static SslContext context(TlsCredentials credentials, TlsSettings settings, SniCertificates sni,
+			TlsHandshakes handshakes) throws SSLException {
+		SslContextBuilder context = SslContextBuilder.forServer(sni.keyManager(credentials))
+			.trustManager(handshakes.watch(credentials.trustManager()));
 		if (settings.ciphers().isEmpty()) {
 			GrpcSslContexts.configure(context);
 		}

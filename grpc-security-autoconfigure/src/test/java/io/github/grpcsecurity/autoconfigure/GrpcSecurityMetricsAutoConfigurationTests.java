@@ -1,7 +1,10 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import io.github.grpcsecurity.metrics.CallMetrics;
+import io.github.grpcsecurity.metrics.HandshakeMetrics;
 import io.github.grpcsecurity.server.CallObserver;
+import io.github.grpcsecurity.tls.TlsHandshakeListener;
+import io.github.grpcsecurity.tls.TlsHandshakeResult;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import org.junit.jupiter.api.Test;
@@ -31,7 +34,9 @@ class GrpcSecurityMetricsAutoConfigurationTests {
 	@Test
 	void metricsWhenMicrometerIsMissingThenNone() {
 		this.runner.withClassLoader(new FilteredClassLoader("io.micrometer"))
-			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean("grpcCallMetrics"));
+			.run((context) -> assertThat(context).hasNotFailed()
+				.doesNotHaveBean("grpcCallMetrics")
+				.doesNotHaveBean(TlsHandshakeListener.class));
 	}
 
 	@Test
@@ -39,6 +44,26 @@ class GrpcSecurityMetricsAutoConfigurationTests {
 		this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
 			.withPropertyValues("grpc.security.enabled=false")
 			.run((context) -> assertThat(context).doesNotHaveBean(CallMetrics.class));
+	}
+
+	@Test
+	void metricsWhenHandshakesEndThenTheyAreCounted() {
+		this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new).run((context) -> {
+			context.getBean(TlsHandshakeListener.class).completed(TlsHandshakeResult.CERTIFICATE_EXPIRED);
+
+			assertThat(context.getBean(MeterRegistry.class)
+				.get("grpc.server.tls.handshakes")
+				.tag("grpc.tls.handshake.result", "CERTIFICATE_EXPIRED")
+				.counter()
+				.count()).isEqualTo(1);
+		});
+	}
+
+	@Test
+	void metricsWhenUserCountsHandshakesThenBacksOff() {
+		this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.withBean("own", HandshakeMetrics.class, () -> new HandshakeMetrics(new SimpleMeterRegistry()))
+			.run((context) -> assertThat(context).hasSingleBean(HandshakeMetrics.class).hasBean("own"));
 	}
 
 	@Test

@@ -15,6 +15,9 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.TlsChannelCredentials;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.netty.pkitesting.X509Bundle;
 import net.devh.boot.grpc.server.autoconfigure.GrpcServerAutoConfiguration;
 import net.devh.boot.grpc.server.autoconfigure.GrpcServerFactoryAutoConfiguration;
 import net.devh.boot.grpc.server.event.GrpcServerStartedEvent;
@@ -38,6 +41,7 @@ import org.springframework.context.event.EventListener;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatException;
+import static org.awaitility.Awaitility.await;
 
 @ExtendWith(OutputCaptureExtension.class)
 class GrpcTransportIT {
@@ -110,6 +114,49 @@ class GrpcTransportIT {
 	}
 
 	@Test
+	void startWhenThereAreMetricsThenHandshakesAreCounted() throws Exception {
+		try (ConfigurableApplicationContext context = start("grpc.server.address=127.0.0.1",
+				"grpc.security.tls.certificate-chain=" + this.certificates.serverPem(),
+				"grpc.security.tls.private-key=" + this.certificates.serverKeyPem())) {
+			assertThat(call(context, "localhost", trusting(), CallType.UNARY)).isEqualTo(Status.Code.OK);
+			ChannelCredentials stranger = TlsChannelCredentials.newBuilder()
+				.trustManager(TestCertificates.create().caPem().toFile())
+				.build();
+			assertThat(call(context, "localhost", stranger, CallType.UNARY)).isEqualTo(Status.Code.UNAVAILABLE);
+
+			MeterRegistry registry = context.getBean(MeterRegistry.class);
+			await().untilAsserted(() -> {
+				for (String result : List.of("SUCCESS", "UNKNOWN_FAILURE")) {
+					assertThat(registry.get("grpc.server.tls.handshakes")
+						.tag("grpc.tls.handshake.result", result)
+						.counter()
+						.count()).as(result).isPositive();
+				}
+			});
+		}
+	}
+
+	@Test
+	void startWhenHostHasItsOwnBundleThenClientsSeeItsCertificate() throws Exception {
+		X509Bundle bank = this.certificates.issue((server) -> server.subject("CN=bank").addSanDnsName("bank.example"));
+		try (ConfigurableApplicationContext context = start("grpc.server.address=127.0.0.1",
+				"grpc.security.tls.certificate-chain=" + this.certificates.serverPem(),
+				"grpc.security.tls.private-key=" + this.certificates.serverKeyPem(),
+				"grpc.security.tls.sni[0].host=bank.example", "grpc.security.tls.sni[0].bundle=bank",
+				"spring.ssl.bundle.pem.bank.keystore.certificate=" + this.certificates.certificatePem("bank.pem", bank),
+				"spring.ssl.bundle.pem.bank.keystore.private-key=" + this.certificates.keyPem("bank-key.pem", bank))) {
+			int port = context.getBean(Application.class).started.get(0).getPort();
+			for (String host : List.of("bank.example", "localhost")) {
+				ManagedChannel channel = Grpc.newChannelBuilderForAddress("127.0.0.1", port, trusting())
+					.overrideAuthority(host)
+					.build();
+				assertThat(CallType.UNARY.call(channel).code()).as(host).isEqualTo(Status.Code.OK);
+				channel.shutdownNow();
+			}
+		}
+	}
+
+	@Test
 	void startWhenPlaintextIsAskedForThenServerSpeaksIt() throws Exception {
 		try (ConfigurableApplicationContext context = start("grpc.server.address=127.0.0.1",
 				"grpc.security.transport=plaintext")) {
@@ -148,10 +195,15 @@ class GrpcTransportIT {
 	@Configuration(proxyBeanMethods = false)
 	@ImportAutoConfiguration({ GrpcServerAutoConfiguration.class, GrpcServerFactoryAutoConfiguration.class,
 			SslAutoConfiguration.class, GrpcDevAutoConfiguration.class, GrpcLimitsAutoConfiguration.class,
-			GrpcTransportAutoConfiguration.class })
+			GrpcSecurityMetricsAutoConfiguration.class, GrpcTransportAutoConfiguration.class })
 	static class Application {
 
 		final List<GrpcServerStartedEvent> started = new ArrayList<>();
+
+		@Bean
+		MeterRegistry meterRegistry() {
+			return new SimpleMeterRegistry();
+		}
 
 		@Bean
 		GrpcServerConfigurer echoConfigurer(ObjectProvider<ServerBuilderConfigurer> configurers) {

@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.authentication.jwt;
 
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.time.InstantSource;
@@ -9,10 +11,16 @@ import java.util.concurrent.TimeUnit;
 
 import io.github.grpcsecurity.authentication.AuthenticationStage;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
+import io.github.grpcsecurity.server.SecuredService;
+import io.github.grpcsecurity.testing.AltsHandshaker;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
+import io.github.grpcsecurity.tls.AltsTransport;
+import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
+import io.grpc.Server;
 import io.grpc.Status.Code;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
@@ -84,6 +92,45 @@ class JwtTransportIT {
 			assertThat(call(server, ca, alice, CallType.UNARY, bound)).isEqualTo(Code.OK);
 			assertThat(call(server, ca, mallory, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
 			assertThat(call(server, ca, null, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenItStaysInTheProcessThenTokenIsVerified(CallType type) {
+		try (TestServer server = TestServer.inProcess(this.service, List.of(this.stage))) {
+			assertThat(type.call(server.channel(), TestTokens.bearer(TestTokens.token().sign()), "x").code())
+				.isEqualTo(Code.OK);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void callWhenConnectionIsAltsThenTokenIsVerified(CallType type) throws Exception {
+		try (AltsHandshaker handshaker = new AltsHandshaker("client", "server")) {
+			io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder builder = new AltsTransport(
+					handshaker.serverCredentials())
+				.newServerBuilder(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+			GrpcServerSecurity.builder()
+				.executor(this.threads.executor())
+				.stages(List.of(this.stage))
+				.build()
+				.install(builder, List.of(new SecuredService(this.service.bindService(), this.service, "echo")));
+			Server server = builder.build().start();
+			ManagedChannel channel = Grpc
+				.newChannelBuilderForAddress("127.0.0.1", server.getPort(), handshaker.channelCredentials())
+				.build();
+			try {
+				assertThat(type.call(channel, TestTokens.bearer(TestTokens.token().sign()), "x").code())
+					.isEqualTo(Code.OK);
+				assertThat(
+						type.call(channel, TestTokens.bearer(TestTokens.token().claim("aud", "x").sign()), "x").code())
+					.isEqualTo(Code.UNAUTHENTICATED);
+			}
+			finally {
+				channel.shutdownNow();
+				server.shutdownNow();
+			}
 		}
 	}
 
