@@ -40,6 +40,7 @@ import org.springframework.boot.convert.DurationUnit;
  * deems safe if not set.
  * @param handshakeTimeout Time a client may take until it is connected. Seconds are used
  * if no unit is given.
+ * @param spiffe How clients are known by their SPIFFE IDs.
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.tls")
@@ -49,7 +50,19 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@Nullable String trustCertificates, @Nullable String trustStore, @Nullable String trustStoreType,
 		@Nullable String trustStorePassword, @DefaultValue("none") ClientAuth clientAuth,
 		@DefaultValue("TLSv1.3") List<String> protocols, @DefaultValue List<String> ciphers,
-		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout) {
+		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout, @DefaultValue Spiffe spiffe) {
+
+	/**
+	 * Settings for clients with SPIFFE IDs.
+	 *
+	 * @param trustDomains Trust domains whose clients are admitted. All in the bundle map
+	 * if not set.
+	 * @param bundleMap JSON file with the roots of each trust domain, as gRFC A87 defines
+	 * it.
+	 */
+	public record Spiffe(@DefaultValue List<String> trustDomains, @Nullable String bundleMap) {
+
+	}
 
 	/** Leaves out the passwords. */
 	@Override
@@ -59,7 +72,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ this.keyStoreType + ", keyAlias=" + this.keyAlias + ", trustCertificates=" + this.trustCertificates
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
-				+ ", handshakeTimeout=" + this.handshakeTimeout + "]";
+				+ ", handshakeTimeout=" + this.handshakeTimeout + ", spiffe=" + this.spiffe + "]";
 	}
 
 }

@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import io.github.grpcsecurity.dev.DevDirectory;
+import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TransportConfigurer;
 
@@ -29,9 +30,9 @@ public final class GrpcTransportAutoConfiguration {
 	@ConditionalOnMissingBean
 	TransportConfigurer grpcTransportConfigurer(GrpcSecurityProperties security, GrpcTlsProperties tls,
 			Environment environment, ResourceLoader resources, ObjectProvider<TlsMaterialSource> source,
-			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev) {
+			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev, ObjectProvider<SpiffeTrust> spiffe) {
 		return new TransportSetup(security, tls, environment, resources).configurer(source.getIfAvailable(),
-				bundles.getIfAvailable(), dev.getIfAvailable());
+				bundles.getIfAvailable(), dev.getIfAvailable(), spiffe.getIfAvailable());
 	}
 
 }

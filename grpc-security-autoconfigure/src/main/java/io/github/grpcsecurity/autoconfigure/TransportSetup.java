@@ -10,6 +10,7 @@ import java.util.Map;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityProperties.Transport;
 import io.github.grpcsecurity.dev.DevDirectory;
 import io.github.grpcsecurity.tls.ConfiguredTlsMaterial;
+import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
 import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TlsLocation;
@@ -47,7 +48,7 @@ final class TransportSetup {
 	private static final List<String> OWN_TLS = List.of("bundle", "certificate-chain", "private-key",
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
-			"ciphers");
+			"ciphers", "spiffe.bundle-map", "spiffe.trust-domains");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();
@@ -82,11 +83,12 @@ final class TransportSetup {
 		needed.put("key-password", "key-store");
 		needed.put("trust-store-type", "trust-store");
 		needed.put("trust-store-password", "trust-store");
+		needed.put("spiffe.trust-domains", "spiffe.bundle-map");
 		return needed;
 	}
 
 	TransportConfigurer configurer(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev) {
+			@Nullable DevDirectory dev, @Nullable SpiffeTrust spiffe) {
 		if (this.security.transport() == Transport.PLAINTEXT) {
 			return plaintext(userSource);
 		}
@@ -94,15 +96,15 @@ final class TransportSetup {
 			return hostTls(userSource);
 		}
 		checkTogether();
-		TlsMaterialSource source = source(userSource, bundles, dev);
+		TlsMaterialSource source = source(userSource, bundles, dev, spiffe);
 		if (source == null) {
 			if (this.host.isInProcessOnly()) {
 				return TransportConfigurer.asConfiguredByServer(handshakeTimeout());
 			}
 			throw noMaterial();
 		}
-		return TransportConfigurer.tls(new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system()),
-				settings(bundles));
+		return TransportConfigurer
+			.tls(new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system(), spiffe), settings(bundles));
 	}
 
 	private TransportConfigurer plaintext(@Nullable TlsMaterialSource userSource) {
@@ -118,7 +120,8 @@ final class TransportSetup {
 		if (this.host.isLocal()) {
 			logger.warn("The gRPC server speaks plaintext (" + TRANSPORT
 					+ "). Every process on this machine that can listen in reads the calls; bearer tokens and "
-					+ "API keys are refused.");
+					+ "API keys are refused, unless a trusted proxy on it vouches for the client "
+					+ "(grpc.security.proxy.trusted).");
 		}
 		else if (this.security.allowInsecure()) {
 			logger.warn("The gRPC server speaks plaintext on " + this.host.describeAddress()
@@ -175,7 +178,7 @@ final class TransportSetup {
 	}
 
 	private @Nullable TlsMaterialSource source(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev) {
+			@Nullable DevDirectory dev, @Nullable SpiffeTrust spiffe) {
 		if (userSource != null) {
 			String[] locations = { "bundle", "certificate-chain", "key-store", "trust-certificates", "trust-store" };
 			for (String location : locations) {
@@ -201,7 +204,7 @@ final class TransportSetup {
 					"Name it with " + TLS + "certificate-chain and " + TLS + "private-key, or with " + TLS
 							+ "key-store.");
 		}
-		return (dev != null) ? devMaterial(dev) : null;
+		return (dev != null) ? devMaterial(dev, spiffe) : null;
 	}
 
 	private void checkOne(String present, String other) {
@@ -262,10 +265,10 @@ final class TransportSetup {
 		return new TlsLocation(TLS + name, value, this.resources.getResource(value));
 	}
 
-	private static ConfiguredTlsMaterial devMaterial(DevDirectory dev) {
-		return ConfiguredTlsMaterial
-			.pem(devLocation(dev, dev.serverCertificate()), devLocation(dev, dev.serverKey()), null)
-			.trusting(devLocation(dev, dev.caCertificate()));
+	private static ConfiguredTlsMaterial devMaterial(DevDirectory dev, @Nullable SpiffeTrust spiffe) {
+		ConfiguredTlsMaterial identity = ConfiguredTlsMaterial.pem(devLocation(dev, dev.serverCertificate()),
+				devLocation(dev, dev.serverKey()), null);
+		return (spiffe != null) ? identity : identity.trusting(devLocation(dev, dev.caCertificate()));
 	}
 
 	private static TlsLocation devLocation(DevDirectory dev, Path file) {

@@ -40,7 +40,9 @@ public final class TlsCredentials {
 
 	private final SwappingKeyManager keyManager;
 
-	private final SwappingTrustManager trustManager;
+	private final X509ExtendedTrustManager trustManager;
+
+	private final @Nullable SpiffeTrust spiffe;
 
 	private volatile State state;
 
@@ -53,11 +55,28 @@ public final class TlsCredentials {
 	 * @throws TlsConfigurationException if it cannot be read or cannot work
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock) {
+		this(source, clientAuth, clock, null);
+	}
+
+	/**
+	 * Loads the material for the first time, for clients that are known by their SPIFFE
+	 * IDs.
+	 * @param source reads it; its trust anchors must be empty if there is SPIFFE trust
+	 * @param clientAuth whether clients show certificates
+	 * @param clock tells whether certificates are valid
+	 * @param spiffe verifies the certificates of clients; the trust anchors do if
+	 * {@code null}
+	 * @throws TlsConfigurationException if it cannot be read or cannot work
+	 */
+	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock,
+			@Nullable SpiffeTrust spiffe) {
+		this.spiffe = spiffe;
 		this.clientAuth = clientAuth;
 		this.clock = clock;
 		this.state = new State(0, check(source.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
-		this.trustManager = new SwappingTrustManager(() -> this.state.trustManager);
+		this.trustManager = (spiffe != null) ? spiffe.trustManager()
+				: new SwappingTrustManager(() -> this.state.trustManager);
 	}
 
 	/**
@@ -112,7 +131,13 @@ public final class TlsCredentials {
 					"Take the key for which the certificate was issued. In a chain, the certificate of the server "
 							+ "comes first.");
 		}
-		if (this.clientAuth != ClientAuth.NONE && material.trustAnchors().isEmpty()) {
+		if (this.spiffe != null && !material.trustAnchors().isEmpty()) {
+			throw new TlsConfigurationException(
+					"It is said twice which client certificates to trust: with grpc.security.tls.spiffe.*, and with "
+							+ "trust certificates, a trust store or the trust store of the bundle.",
+					"Keep one of the two.");
+		}
+		if (this.clientAuth != ClientAuth.NONE && this.spiffe == null && material.trustAnchors().isEmpty()) {
 			throw new TlsConfigurationException(
 					"grpc.security.tls.client-auth is '" + this.clientAuth.name().toLowerCase(Locale.ROOT)
 							+ "', but it is not said which client certificates to trust.",

@@ -331,11 +331,10 @@ class GrpcTransportAutoConfigurationTests {
 	@Test
 	void toStringWhenThereArePasswordsThenLeavesThemOut() {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
-			.run((context) -> assertThat(
-					new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null, "s3cret", null, null,
-							null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO)
-						.toString())
-				.doesNotContain("s3cret"));
+			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
+					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
+					new GrpcTlsProperties.Spiffe(List.of(), null))
+				.toString()).doesNotContain("s3cret"));
 	}
 
 	private ApplicationContextRunner dev() {
