@@ -65,7 +65,7 @@ record SpiffeId(String trustDomain, String path) {
 		}
 	}
 
-	/** The ID in a certificate, which must have exactly one URI. */
+	/** The ID in the certificate of a peer, which must have exactly one URI. */
 	static SpiffeId of(X509Certificate certificate) throws CertificateException {
 		String uri = null;
 		Collection<List<?>> names = names(certificate);
@@ -80,12 +80,18 @@ record SpiffeId(String trustDomain, String path) {
 		if (uri == null) {
 			throw new CertificateException("The certificate has no URI, so it is no SPIFFE SVID");
 		}
+		SpiffeId id;
 		try {
-			return parse(uri);
+			id = parse(uri);
 		}
 		catch (IllegalArgumentException ex) {
 			throw new CertificateException("The URI in the certificate is no SPIFFE ID: " + ex.getMessage(), ex);
 		}
+		if (id.path().isEmpty()) {
+			// X509-SVID 5.2
+			throw new CertificateException("The SPIFFE ID in the certificate names a trust domain, not a peer");
+		}
+		return id;
 	}
 
 	private static Collection<List<?>> names(X509Certificate certificate) throws CertificateParsingException {

@@ -108,6 +108,7 @@ class SpiffeTests {
 		assertRefused(trust, svid(BANK, "spiffe://bank/a", "spiffe://bank/b"), "more than one URI");
 		assertRefused(trust, svid(BANK, "spiffe://bank/a", "https://bank.example"), "more than one URI");
 		assertRefused(trust, svid(BANK), "has no URI");
+		assertRefused(trust, svid(BANK, "spiffe://bank"), "names a trust domain, not a peer");
 		assertRefused(trust, svid(BANK, "https://bank/teller"), "no SPIFFE ID");
 		assertRefused(trust, svid(BANK, "spiffe://bank/teller/"), "no SPIFFE ID");
 		assertRefused(trust, svid(BANK, (builder) -> builder.setIsCertificateAuthority(true), "spiffe://bank/teller"),
