@@ -91,7 +91,8 @@ final class CallRecords {
 		record.with(GrpcAuditRecord.PRINCIPAL, caller.name())
 			.with(KIND, (kind != null) ? kind : caller.kind())
 			.with("auth.issuer", caller.issuer())
-			.with("peer.address", call.remoteAddress())
+			.with("peer.address", call.peerAddress())
+			.with("peer.identity", call.peerIdentity())
 			.with("transport.security", call.securityLevel());
 		SSLSession session = call.sslSession();
 		if (session != null) {

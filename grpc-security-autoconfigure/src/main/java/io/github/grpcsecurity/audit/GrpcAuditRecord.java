@@ -253,6 +253,10 @@ public final class GrpcAuditRecord {
 		private static String text(Object value) {
 			if (value instanceof InetSocketAddress address && address.getAddress() != null) {
 				String host = address.getAddress().getHostAddress();
+				if (address.getPort() == 0) {
+					// A proxy told where the client is, but not its port
+					return host;
+				}
 				return ((host.indexOf(':') >= 0) ? "[" + host + "]" : host) + ":" + address.getPort();
 			}
 			if (value instanceof SocketAddress address) {

@@ -10,7 +10,6 @@ import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
-import io.grpc.SecurityLevel;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,7 +18,8 @@ import org.jspecify.annotations.Nullable;
  * A call without credentials goes on as anonymous: whether that is enough, authorization
  * decides. Credentials that are presented but bad always fail the call, even where none
  * are needed, and so does an {@code authorization} entry that nobody here can verify or
- * that came over a connection without encryption.
+ * that came over a connection without encryption. Plaintext from a trusted proxy on the
+ * same machine, which vouches for the certificate of its client, is as good as encrypted.
  *
  * @since 0.1.0
  */
@@ -69,7 +69,7 @@ public final class AuthenticationStage implements CallStage {
 		catch (IllegalArgumentException ex) {
 			return refuse(String.valueOf(ex.getMessage()));
 		}
-		if (authorization != null && call.securityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY) {
+		if (authorization != null && !call.confidential()) {
 			return INSECURE;
 		}
 		if (call.cancelled()) {

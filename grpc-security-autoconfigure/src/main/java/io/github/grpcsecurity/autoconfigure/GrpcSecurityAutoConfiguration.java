@@ -41,7 +41,7 @@ import org.springframework.core.env.Environment;
 public final class GrpcSecurityAutoConfiguration {
 
 	private static final Set<String> KEYS = Set.of("enabled", "transport", "allowinsecure", "tls", "dev",
-			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection");
+			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection", "proxy");
 
 	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt");
 

@@ -48,6 +48,7 @@ import org.springframework.boot.convert.DurationUnit;
  * contributor warns. Days are used if no unit is given; 0 for no warning.
  * @param crl Revocation of client certificates.
  * @param sni Other certificates for clients that ask for certain hosts (SNI).
+ * @param spiffe How clients are known by their SPIFFE IDs.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.tls", ignoreUnknownFields = false)
@@ -60,7 +61,7 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration handshakeTimeout,
 		@DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration reloadInterval,
 		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning, @DefaultValue Crl crl,
-		@DefaultValue List<SniBundle> sni) {
+		@DefaultValue List<SniBundle> sni, @DefaultValue Spiffe spiffe) {
 
 	/**
 	 * A certificate for those who ask for a host.
@@ -69,6 +70,18 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 	 * @param bundle Name of the SSL bundle with key and certificates.
 	 */
 	public record SniBundle(@Nullable String host, @Nullable String bundle) {
+	}
+
+	/**
+	 * Settings for clients with SPIFFE IDs.
+	 *
+	 * @param trustDomains Trust domains whose clients are admitted. All in the bundle map
+	 * if not set.
+	 * @param bundleMap JSON file with the roots of each trust domain, as gRFC A87 defines
+	 * it.
+	 */
+	public record Spiffe(@DefaultValue List<String> trustDomains, @Nullable String bundleMap) {
+
 	}
 
 	/** Leaves out the passwords. */
@@ -80,7 +93,8 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 				+ ", trustStore=" + this.trustStore + ", trustStoreType=" + this.trustStoreType + ", clientAuth="
 				+ this.clientAuth + ", protocols=" + this.protocols + ", ciphers=" + this.ciphers
 				+ ", handshakeTimeout=" + this.handshakeTimeout + ", reloadInterval=" + this.reloadInterval
-				+ ", expiryWarning=" + this.expiryWarning + ", crl=" + this.crl + ", sni=" + this.sni + "]";
+				+ ", expiryWarning=" + this.expiryWarning + ", crl=" + this.crl + ", sni=" + this.sni + ", spiffe="
+				+ this.spiffe + "]";
 	}
 
 	/**

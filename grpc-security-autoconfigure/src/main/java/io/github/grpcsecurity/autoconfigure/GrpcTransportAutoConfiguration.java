@@ -3,6 +3,7 @@ package io.github.grpcsecurity.autoconfigure;
 import io.github.grpcsecurity.dev.DevDirectory;
 import io.github.grpcsecurity.tls.AltsPeerStage;
 import io.github.grpcsecurity.tls.AltsTransport;
+import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TransportConfigurer;
@@ -39,10 +40,10 @@ public final class GrpcTransportAutoConfiguration {
 	TransportConfigurer grpcTransportConfigurer(GrpcSecurityProperties security, GrpcTlsProperties tls,
 			Environment environment, ResourceLoader resources, ObjectProvider<TlsMaterialSource> source,
 			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev, ObjectProvider<AltsTransport> alts,
-			ObjectProvider<TlsHandshakeListener> listeners) {
+			ObjectProvider<TlsHandshakeListener> listeners, ObjectProvider<SpiffeTrust> spiffe) {
 		return new TransportSetup(security, tls, environment, resources).configurer(source.getIfAvailable(),
 				bundles.getIfAvailable(), dev.getIfAvailable(), alts::getIfAvailable,
-				listeners.orderedStream().toList());
+				listeners.orderedStream().toList(), spiffe.getIfAvailable());
 	}
 
 	/** Speaks ALTS where Google Cloud offers it. */

@@ -15,6 +15,7 @@ import io.github.grpcsecurity.tls.AltsTransport;
 import io.github.grpcsecurity.tls.ClientAuth;
 import io.github.grpcsecurity.tls.ConfiguredTlsMaterial;
 import io.github.grpcsecurity.tls.SniCertificates;
+import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
 import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TlsHandshakeListener;
@@ -53,7 +54,7 @@ final class TransportSetup {
 	private static final List<String> OWN_TLS = List.of("bundle", "certificate-chain", "private-key",
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
-			"ciphers", "expiry-warning");
+			"ciphers", "expiry-warning", "spiffe.bundle-map", "spiffe.trust-domains");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();
@@ -88,11 +89,13 @@ final class TransportSetup {
 		needed.put("key-password", "key-store");
 		needed.put("trust-store-type", "trust-store");
 		needed.put("trust-store-password", "trust-store");
+		needed.put("spiffe.trust-domains", "spiffe.bundle-map");
 		return needed;
 	}
 
 	TransportConfigurer configurer(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev, Supplier<@Nullable AltsTransport> alts, List<TlsHandshakeListener> listeners) {
+			@Nullable DevDirectory dev, Supplier<@Nullable AltsTransport> alts, List<TlsHandshakeListener> listeners,
+			@Nullable SpiffeTrust spiffe) {
 		if (this.security.transport() == Transport.ALTS) {
 			return alts(userSource, alts);
 		}
@@ -103,7 +106,7 @@ final class TransportSetup {
 			return hostTls(userSource);
 		}
 		checkTogether();
-		TlsMaterialSource source = source(userSource, bundles, dev);
+		TlsMaterialSource source = source(userSource, bundles, dev, spiffe);
 		if (source == null) {
 			if (this.host.isInProcessOnly()) {
 				return TransportConfigurer.asConfiguredByServer(handshakeTimeout());
@@ -112,7 +115,7 @@ final class TransportSetup {
 		}
 		return TransportConfigurer.tls(
 				new TlsCredentials(source, this.tls.clientAuth(), InstantSource.system(),
-						new RevocationSetup(this.tls, this.resources).checker()),
+						new RevocationSetup(this.tls, this.resources).checker(), spiffe),
 				settings(bundles), sni(bundles), listeners);
 	}
 
@@ -158,7 +161,8 @@ final class TransportSetup {
 		if (this.host.isLocal()) {
 			logger.warn("The gRPC server speaks plaintext (" + TRANSPORT
 					+ "). Every process on this machine that can listen in reads the calls; bearer tokens and "
-					+ "API keys are refused.");
+					+ "API keys are refused, unless a trusted proxy on it vouches for the client "
+					+ "(grpc.security.proxy.trusted).");
 		}
 		else if (this.security.allowInsecure()) {
 			logger.warn("The gRPC server speaks plaintext on " + this.host.describeAddress()
@@ -221,7 +225,7 @@ final class TransportSetup {
 	}
 
 	private @Nullable TlsMaterialSource source(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev) {
+			@Nullable DevDirectory dev, @Nullable SpiffeTrust spiffe) {
 		if (userSource != null) {
 			String[] locations = { "bundle", "certificate-chain", "key-store", "trust-certificates", "trust-store" };
 			for (String location : locations) {
@@ -247,7 +251,7 @@ final class TransportSetup {
 					"Name it with " + TLS + "certificate-chain and " + TLS + "private-key, or with " + TLS
 							+ "key-store.");
 		}
-		return (dev != null) ? devMaterial(dev) : null;
+		return (dev != null) ? devMaterial(dev, spiffe) : null;
 	}
 
 	private void checkOne(String present, String other) {
@@ -337,10 +341,10 @@ final class TransportSetup {
 		return new TlsLocation(TLS + name, value, this.resources.getResource(value));
 	}
 
-	private static ConfiguredTlsMaterial devMaterial(DevDirectory dev) {
-		return ConfiguredTlsMaterial
-			.pem(devLocation(dev, dev.serverCertificate()), devLocation(dev, dev.serverKey()), null)
-			.trusting(devLocation(dev, dev.caCertificate()));
+	private static ConfiguredTlsMaterial devMaterial(DevDirectory dev, @Nullable SpiffeTrust spiffe) {
+		ConfiguredTlsMaterial identity = ConfiguredTlsMaterial.pem(devLocation(dev, dev.serverCertificate()),
+				devLocation(dev, dev.serverKey()), null);
+		return (spiffe != null) ? identity : identity.trusting(devLocation(dev, dev.caCertificate()));
 	}
 
 	private static TlsLocation devLocation(DevDirectory dev, Path file) {

@@ -95,7 +95,7 @@ public final class RateLimitKey {
 		String service = method.unknown() ? UNKNOWN : method.serviceName();
 		String fullName = method.unknown() ? UNKNOWN : method.fullName();
 		return switch (this.kind) {
-			case PEER -> (call) -> peer(call.remoteAddress());
+			case PEER -> (call) -> peer(call.peerAddress());
 			case PRINCIPAL -> (call) -> call.anonymous() ? null : hash(call.authentication().getName());
 			case METHOD -> (call) -> fullName;
 			case SERVICE -> (call) -> service;

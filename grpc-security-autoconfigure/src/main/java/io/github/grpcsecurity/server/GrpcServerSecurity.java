@@ -67,7 +67,8 @@ public final class GrpcServerSecurity {
 		this.decompressors = builder.decompressors;
 		this.pipeline = new Pipeline(builder.translator,
 				Objects.requireNonNull(builder.executor, "An executor is needed to continue calls on"),
-				List.copyOf(builder.contextKeys), List.copyOf(builder.refusalObservers),
+				List.copyOf(builder.contextKeys), List.copyOf(builder.peerResolvers),
+				List.copyOf(builder.refusalObservers),
 				new FailureLog(LogFactory.getLog(SecuredCallListener.class), System::nanoTime));
 		this.plans = new PlanTable(this.stages, List.of());
 	}
@@ -174,6 +175,8 @@ public final class GrpcServerSecurity {
 
 		private final List<Context.Key<SecurityContext>> contextKeys = new ArrayList<>();
 
+		private final List<PeerResolver> peerResolvers = new ArrayList<>();
+
 		private StatusTranslator translator = new StatusTranslator(Set.of());
 
 		private InstantSource clock = InstantSource.system();
@@ -227,6 +230,17 @@ public final class GrpcServerSecurity {
 		 */
 		public Builder refusalObservers(Collection<? extends ServerInterceptor> interceptors) {
 			this.refusalObservers.addAll(interceptors);
+			return this;
+		}
+
+		/**
+		 * Adds what looks at each call first, to find out on whose behalf its peer
+		 * speaks.
+		 * @param resolvers the resolvers, in the order in which they are asked
+		 * @return this builder
+		 */
+		public Builder peerResolvers(Collection<? extends PeerResolver> resolvers) {
+			this.peerResolvers.addAll(resolvers);
 			return this;
 		}
 

@@ -14,10 +14,11 @@ import org.springframework.security.core.context.SecurityContext;
  * @param translator turns refusals and exceptions into statuses
  * @param executor continues calls whose decision had to be waited for
  * @param contextKeys where else the identity of the caller goes
+ * @param peerResolvers find out on whose behalf a peer speaks
  * @param refusalObservers interceptors of the host that also see refused calls
  * @param failures where checks that failed are logged
  */
 record Pipeline(StatusTranslator translator, Executor executor, List<Context.Key<SecurityContext>> contextKeys,
-		List<ServerInterceptor> refusalObservers, FailureLog failures) {
+		List<PeerResolver> peerResolvers, List<ServerInterceptor> refusalObservers, FailureLog failures) {
 
 }

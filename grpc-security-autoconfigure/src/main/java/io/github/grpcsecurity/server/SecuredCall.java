@@ -83,6 +83,8 @@ public final class SecuredCall {
 
 	private volatile Authentication authentication = ANONYMOUS;
 
+	private volatile @Nullable ForwardedPeer forwarded;
+
 	private volatile @Nullable CallDecision decision;
 
 	private volatile @Nullable Refusal endedBy;
@@ -196,7 +198,8 @@ public final class SecuredCall {
 	}
 
 	/**
-	 * The address the connection comes from.
+	 * The address the connection comes from: that of the proxy, if there is one in
+	 * between.
 	 * @return the address; {@code null} when the transport does not know
 	 */
 	public @Nullable SocketAddress remoteAddress() {
@@ -204,11 +207,56 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * The address the client calls from: what a trusted proxy says, else where the
+	 * connection comes from.
+	 * @return the address, with port 0 if a proxy did not tell the port; {@code null}
+	 * when nobody knows
+	 */
+	public @Nullable SocketAddress peerAddress() {
+		ForwardedPeer client = this.forwarded;
+		SocketAddress address = (client != null) ? client.address() : null;
+		return (address != null) ? address : remoteAddress();
+	}
+
+	/**
+	 * Whose certificate was verified: that of the client which a trusted proxy vouches
+	 * for, or else that of the peer of the connection. The certificate of a proxy never
+	 * counts as that of its clients.
+	 * @return the identity; {@code null} when there was no certificate
+	 */
+	public @Nullable PeerIdentity peerIdentity() {
+		ForwardedPeer client = this.forwarded;
+		if (client != null) {
+			return client.identity();
+		}
+		SSLSession session = sslSession();
+		return (session != null) ? PeerIdentity.of(session) : null;
+	}
+
+	/**
+	 * The client that a trusted proxy speaks for.
+	 * @return {@code null} when the peer of the connection speaks for itself
+	 */
+	public @Nullable ForwardedPeer forwardedPeer() {
+		return this.forwarded;
+	}
+
+	/**
+	 * Sets for which client the peer of the connection speaks. Only for a
+	 * {@link PeerResolver}, and only about a peer that is trusted with it.
+	 * @param client the client
+	 */
+	public void forwarded(ForwardedPeer client) {
+		this.forwarded = Objects.requireNonNull(client, "client");
+	}
+
+	/**
 	 * The peer, in a form that is the same for all its connections.
-	 * @return the textual IP address, or what else the transport calls its peer
+	 * @return the textual IP address of the client, or what else the transport calls its
+	 * peer
 	 */
 	public String peer() {
-		SocketAddress address = remoteAddress();
+		SocketAddress address = peerAddress();
 		if (address instanceof InetSocketAddress inet) {
 			return (inet.getAddress() != null) ? inet.getAddress().getHostAddress() : inet.getHostString();
 		}
@@ -228,6 +276,21 @@ public final class SecuredCall {
 		}
 		ServerCall<?, ?> call = this.serverCall;
 		return (call != null) ? call.getSecurityLevel() : SecurityLevel.NONE;
+	}
+
+	/**
+	 * Whether credentials that are secret may be taken from this call: when the transport
+	 * encrypts it, or when a trusted proxy on the same machine vouches for the
+	 * certificate of the client, so that plaintext is spoken on the last step alone.
+	 * @return whether nobody else can have read or changed the call on its way
+	 */
+	public boolean confidential() {
+		if (securityLevel() == SecurityLevel.PRIVACY_AND_INTEGRITY) {
+			return true;
+		}
+		ForwardedPeer client = this.forwarded;
+		return client != null && client.identity() != null && remoteAddress() instanceof InetSocketAddress proxy
+				&& proxy.getAddress() != null && proxy.getAddress().isLoopbackAddress();
 	}
 
 	/**

@@ -128,12 +128,23 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			this.state = State.ENDED;
 			return;
 		}
+		// First of all: nobody must see headers that this peer is not trusted with
+		for (PeerResolver resolver : this.pipeline.peerResolvers()) {
+			if (!passes(ask(() -> verdict(resolver.resolve(this.call))), SecurityStage.ADMISSION, () -> {
+			})) {
+				return;
+			}
+		}
 		Refusal malformed = this.call.malformed();
 		if (malformed != null) {
 			refuse(SecurityStage.ADMISSION, malformed);
 			return;
 		}
 		whole(() -> decide(0));
+	}
+
+	private static Verdict verdict(@Nullable Refusal refusal) {
+		return (refusal != null) ? Verdict.refuse(refusal) : Verdict.proceed();
 	}
 
 	private void decide(int from) {

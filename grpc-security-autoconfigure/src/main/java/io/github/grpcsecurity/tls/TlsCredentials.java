@@ -55,6 +55,8 @@ public final class TlsCredentials {
 
 	private final TrustEpoch epoch = new TrustEpoch();
 
+	private final @Nullable SpiffeTrust spiffe;
+
 	private volatile State state;
 
 	/**
@@ -66,33 +68,47 @@ public final class TlsCredentials {
 	 * @throws TlsConfigurationException if it cannot be read or cannot work
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock) {
-		this(source, clientAuth, clock, null);
+		this(source, clientAuth, clock, null, null);
 	}
 
 	/**
-	 * Loads the material for the first time, and refuses revoked certificates of clients.
-	 * @param source reads it
+	 * Loads the material for the first time, and trusts clients by more than its anchors.
+	 * @param source reads it; its trust anchors must be empty if there is SPIFFE trust
 	 * @param clientAuth whether clients show certificates, for which trust anchors are
-	 * needed
+	 * needed, or SPIFFE trust
 	 * @param clock tells whether certificates are valid
 	 * @param revocation tells whether they are revoked; {@code null} if nobody does
+	 * @param spiffe verifies the certificates of clients; the trust anchors do if
+	 * {@code null}
 	 * @throws TlsConfigurationException if it cannot be read or cannot work
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock,
-			@Nullable RevocationChecker revocation) {
+			@Nullable RevocationChecker revocation, @Nullable SpiffeTrust spiffe) {
+		if (revocation != null && spiffe != null) {
+			throw new TlsConfigurationException(
+					"Revocation lists (grpc.security.tls.crl.*) and SPIFFE trust (grpc.security.tls.spiffe.*) do not"
+							+ " go together.",
+					"Keep one of the two: X.509-SVIDs are short-lived, and a bundle that no longer has an authority"
+							+ " ends the connections of its clients.");
+		}
 		TlsContent content = TlsContent.of(source);
 		this.source = source;
 		this.digest = content.digest();
+		this.spiffe = spiffe;
 		this.clientAuth = clientAuth;
 		this.clock = clock;
 		this.state = new State(0, check(content.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
-		SwappingTrustManager trusted = new SwappingTrustManager(() -> this.state.trustManager);
+		X509ExtendedTrustManager trusted = (spiffe != null) ? spiffe.trustManager()
+				: new SwappingTrustManager(() -> this.state.trustManager);
 		this.trustManager = (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
 		this.revocation = revocation;
 		if (revocation != null) {
 			revocation.lists().issuers(current().trustAnchors());
 			revocation.lists().onChange(this.epoch::advance);
+		}
+		if (spiffe != null) {
+			spiffe.onChange(this.epoch::advance);
 		}
 	}
 
@@ -176,7 +192,13 @@ public final class TlsCredentials {
 							+ "comes first.");
 		}
 		CertificateChain.check(material);
-		if (this.clientAuth != ClientAuth.NONE && material.trustAnchors().isEmpty()) {
+		if (this.spiffe != null && !material.trustAnchors().isEmpty()) {
+			throw new TlsConfigurationException(
+					"It is said twice which client certificates to trust: with grpc.security.tls.spiffe.*, and with "
+							+ "trust certificates, a trust store or the trust store of the bundle.",
+					"Keep one of the two.");
+		}
+		if (this.clientAuth != ClientAuth.NONE && this.spiffe == null && material.trustAnchors().isEmpty()) {
 			throw new TlsConfigurationException(
 					"grpc.security.tls.client-auth is '" + this.clientAuth.name().toLowerCase(Locale.ROOT)
 							+ "', but it is not said which client certificates to trust.",

@@ -134,6 +134,17 @@ class GrpcAuditRecordTests {
 		assertThat(GrpcAuditRecord.format(time)).isEqualTo(expected);
 	}
 
+	@ParameterizedTest
+	@CsvSource({ "192.0.2.7, 4711, 192.0.2.7:4711", "2001:db8::7, 4711, [2001:db8:0:0:0:0:0:7]:4711",
+			"192.0.2.7, 0, 192.0.2.7", "2001:db8::7, 0, 2001:db8:0:0:0:0:0:7" })
+	void fieldsWhenProxyDidNotTellThePortThenThereIsNone(String address, int port, String expected) throws IOException {
+		GrpcAuditRecord record = record()
+			.with("peer.address", new InetSocketAddress(InetAddress.getByName(address), port))
+			.build();
+
+		assertThat(record.fields()).containsEntry("peer.address", expected);
+	}
+
 	private static GrpcAuditRecord.Builder record() {
 		return GrpcAuditRecord.builder(Kind.DECISION, "id1", TIME, "authz_fail");
 	}

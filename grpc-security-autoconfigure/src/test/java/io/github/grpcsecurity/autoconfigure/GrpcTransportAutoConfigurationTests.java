@@ -334,7 +334,8 @@ class GrpcTransportAutoConfigurationTests {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
 			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
 					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
-					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY), List.of())
+					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY), List.of(),
+					new GrpcTlsProperties.Spiffe(List.of(), null))
 				.toString()).doesNotContain("s3cret"));
 	}
 

@@ -280,7 +280,7 @@ class CertificateRevocationListsTests {
 		TlsMaterial material = new TlsMaterial("test", this.certificates.server().getKeyPair().getPrivate(),
 				List.of(this.certificates.server().getCertificatePath()), List.of(this.ca.getCertificate()));
 		TlsCredentials credentials = new TlsCredentials(() -> material, ClientAuth.REQUIRE, InstantSource.system(),
-				new RevocationChecker(lists, RevocationChecker.Undetermined.DENY));
+				new RevocationChecker(lists, RevocationChecker.Undetermined.DENY), null);
 		try (GrpcSecurityThreads threads = new GrpcSecurityThreads();
 				RevocationReload reload = new RevocationReload(credentials, threads, Duration.ofMillis(20))) {
 			assertThat(reload).isNotNull();

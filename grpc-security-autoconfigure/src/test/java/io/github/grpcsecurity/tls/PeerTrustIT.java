@@ -438,7 +438,7 @@ class PeerTrustIT {
 	private TlsCredentials credentials(ClientAuth clientAuth, @Nullable RevocationChecker revocation,
 			TestCertificates... trusted) {
 		return new TlsCredentials(() -> material(this.certificates, trusted), clientAuth, InstantSource.system(),
-				revocation);
+				revocation, null);
 	}
 
 	private static TlsMaterial material(TestCertificates server, TestCertificates... trusted) {

@@ -171,7 +171,7 @@ class RevocationCheckerTests {
 		TlsMaterial material = new TlsMaterial("test", this.certificates.server().getKeyPair().getPrivate(),
 				List.of(this.certificates.server().getCertificatePath()), List.of(this.ca.getCertificate()));
 		TlsCredentials credentials = new TlsCredentials(() -> material, ClientAuth.REQUIRE, InstantSource.system(),
-				checker(Undetermined.DENY));
+				checker(Undetermined.DENY), null);
 		X509Certificate[] stranger = TestCertificates.create().client().getCertificatePath();
 
 		assertThatNoException()

@@ -1,22 +1,19 @@
 package io.github.grpcsecurity.authentication.jwt;
 
 import java.nio.charset.StandardCharsets;
-import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.util.Base64;
 import java.util.Map;
 
-import javax.net.ssl.SSLPeerUnverifiedException;
-import javax.net.ssl.SSLSession;
-
+import io.github.grpcsecurity.server.PeerIdentity;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.security.core.Authentication;
 import org.springframework.security.oauth2.jwt.Jwt;
 
 /**
- * Refuses a token that is bound to a certificate other than the one of the connection
- * (RFC 8705 3), or to something that a bearer token cannot prove, such as a DPoP key.
+ * Refuses a token that is bound to a certificate other than the one of the caller (RFC
+ * 8705 3), or to something that a bearer token cannot prove, such as a DPoP key.
  */
 final class CertificateBinding {
 
@@ -28,10 +25,10 @@ final class CertificateBinding {
 	}
 
 	/**
-	 * Compares a token with its connection.
+	 * Compares a token with the certificate of its caller.
 	 * @return why the token must not be taken here; {@code null} when it may
 	 */
-	static @Nullable String violation(Authentication authentication, @Nullable SSLSession session) {
+	static @Nullable String violation(Authentication authentication, @Nullable PeerIdentity caller) {
 		Jwt jwt = jwt(authentication);
 		Object confirmation = (jwt != null) ? jwt.getClaims().get(CONFIRMATION) : null;
 		if (confirmation == null) {
@@ -41,7 +38,7 @@ final class CertificateBinding {
 				|| !(members.get(THUMBPRINT) instanceof String expected)) {
 			return "token is bound to something that cannot be verified here";
 		}
-		byte[] actual = thumbprint(session);
+		byte[] actual = thumbprint(caller);
 		if (actual == null) {
 			return "token is bound to a certificate, and the caller has none";
 		}
@@ -56,21 +53,9 @@ final class CertificateBinding {
 		return (authentication.getPrincipal() instanceof Jwt jwt) ? jwt : null;
 	}
 
-	private static byte @Nullable [] thumbprint(@Nullable SSLSession session) {
-		if (session == null) {
-			return null;
-		}
-		try {
-			byte[] leaf = session.getPeerCertificates()[0].getEncoded();
-			byte[] digest = MessageDigest.getInstance("SHA-256").digest(leaf);
-			return Base64.getUrlEncoder().withoutPadding().encode(digest);
-		}
-		catch (SSLPeerUnverifiedException ex) {
-			return null;
-		}
-		catch (GeneralSecurityException ex) {
-			throw new IllegalStateException("Cannot hash a certificate", ex);
-		}
+	private static byte @Nullable [] thumbprint(@Nullable PeerIdentity caller) {
+		byte[] digest = (caller != null) ? caller.certificateSha256() : null;
+		return (digest != null) ? Base64.getUrlEncoder().withoutPadding().encode(digest) : null;
 	}
 
 }

@@ -217,7 +217,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		if (!authentication.isAuthenticated()) {
 			return refused("token was not authenticated");
 		}
-		String violation = CertificateBinding.violation(authentication, call.sslSession());
+		String violation = CertificateBinding.violation(authentication, call.peerIdentity());
 		if (violation != null) {
 			return refused(violation);
 		}
