@@ -1,7 +1,5 @@
 package io.github.grpcsecurity.autoconfigure;
 
-import java.time.Duration;
-
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.tls.ClientAuth;
 import io.github.grpcsecurity.tls.SpiffeTrust;
@@ -13,11 +11,8 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProp
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
-import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
-import org.springframework.boot.convert.DurationStyle;
 import org.springframework.boot.io.ApplicationResourceLoader;
 import org.springframework.context.annotation.Bean;
-import org.springframework.core.env.Environment;
 import org.springframework.core.io.ResourceLoader;
 import org.springframework.util.ClassUtils;
 
@@ -33,15 +28,12 @@ public final class GrpcSpiffeAutoConfiguration {
 
 	private static final String BUNDLE_MAP = "grpc.security.tls.spiffe.bundle-map";
 
-	private static final String RELOAD_INTERVAL = "grpc.security.tls.reload-interval";
-
 	private static final String JACKSON = "tools.jackson.databind.json.JsonMapper";
 
 	@Bean
 	@ConditionalOnMissingBean
 	@ConditionalOnProperty(BUNDLE_MAP)
-	SpiffeTrust grpcSpiffeTrust(GrpcTlsProperties properties, Environment environment, ResourceLoader resources,
-			GrpcSecurityThreads threads) {
+	SpiffeTrust grpcSpiffeTrust(GrpcTlsProperties properties, ResourceLoader resources, GrpcSecurityThreads threads) {
 		if (!ClassUtils.isPresent(JACKSON, resources.getClassLoader())) {
 			throw new TlsConfigurationException(BUNDLE_MAP + " is set, but Jackson, which reads it, is missing.",
 					"Add tools.jackson.core:jackson-databind, or remove grpc.security.tls.spiffe.*.");
@@ -55,29 +47,9 @@ public final class GrpcSpiffeAutoConfiguration {
 		String value = String.valueOf(properties.spiffe().bundleMap());
 		TlsLocation location = new TlsLocation(BUNDLE_MAP, value,
 				ApplicationResourceLoader.get(resources, true).getResource(value));
-		Duration interval = reloadInterval(environment);
 		SpiffeTrust trust = new SpiffeTrust(location, properties.spiffe().trustDomains());
-		trust.poll(threads.scheduler(), threads.executor(), interval);
+		trust.poll(threads.scheduler(), threads.executor(), properties.reloadInterval());
 		return trust;
-	}
-
-	private static Duration reloadInterval(Environment environment) {
-		String value = environment.getProperty(RELOAD_INTERVAL, "10s");
-		try {
-			Duration interval = DurationStyle.detectAndParse(value, java.time.temporal.ChronoUnit.SECONDS);
-			if (!interval.isNegative()) {
-				return interval;
-			}
-		}
-		catch (IllegalArgumentException ex) {
-			throw invalid(value);
-		}
-		throw invalid(value);
-	}
-
-	private static InvalidConfigurationPropertyValueException invalid(String value) {
-		return new InvalidConfigurationPropertyValueException(RELOAD_INTERVAL, value,
-				"It must be a duration such as 10s, or 0 to read the file only once.");
 	}
 
 }

@@ -1,8 +1,11 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import java.time.Duration;
+import java.util.Map;
+import java.util.TreeMap;
 
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TlsReloadObserver;
 import io.github.grpcsecurity.tls.TlsReloader;
 import io.github.grpcsecurity.tls.TransportConfigurer;
@@ -47,7 +50,29 @@ public final class GrpcTlsReloadAutoConfiguration {
 		if (bundle != null && !interval.isZero() && transport.credentials() != null) {
 			bundles.ifAvailable((all) -> all.addBundleUpdateHandler(bundle, (updated) -> reloader.reloadSoon()));
 		}
+		if (!interval.isZero()) {
+			reloadServerNames(transport, properties, threads, observers, bundles);
+		}
 		return reloader;
+	}
+
+	/**
+	 * Certificates for server names come from SSL bundles, which say when they change.
+	 */
+	private static void reloadServerNames(TransportConfigurer transport, GrpcTlsProperties properties,
+			GrpcSecurityThreads threads, ObjectProvider<TlsReloadObserver> observers,
+			ObjectProvider<SslBundles> bundles) {
+		Map<String, TlsCredentials> byHost = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+		byHost.putAll(transport.sniCertificates().byHost());
+		for (GrpcTlsProperties.SniBundle entry : properties.sni()) {
+			TlsCredentials credentials = byHost.get(entry.host());
+			String bundle = entry.bundle();
+			if (credentials != null && bundle != null) {
+				TlsReloader reloader = new TlsReloader(credentials, Duration.ZERO, threads,
+						observers.orderedStream().toList());
+				bundles.ifAvailable((all) -> all.addBundleUpdateHandler(bundle, (updated) -> reloader.reloadSoon()));
+			}
+		}
 	}
 
 }

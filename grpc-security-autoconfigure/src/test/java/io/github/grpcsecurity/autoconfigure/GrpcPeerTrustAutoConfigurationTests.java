@@ -20,7 +20,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
-import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.assertj.AssertableApplicationContext;
@@ -117,18 +116,6 @@ class GrpcPeerTrustAutoConfigurationTests {
 					"grpc.security.tls.crl.locations has '" + location + "', which is no place in the file system.",
 					"Let grpc.security.tls.crl.locations name files with certificate revocation lists, or directories "
 							+ "that hold nothing else, as paths or file: locations."));
-	}
-
-	@ParameterizedTest
-	@ValueSource(strings = { "-1s", "soon" })
-	void runWhenReloadIntervalIsBadThenFails(String interval) {
-		mutualTls().withPropertyValues("grpc.security.tls.reload-interval=" + interval)
-			.run((context) -> assertThat(context).getFailure()
-				.rootCause()
-				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
-					assertThat(ex.getName()).isEqualTo("grpc.security.tls.reload-interval");
-					assertThat(ex.getReason()).endsWith("Use a duration such as 10s, or 0 for never.");
-				}));
 	}
 
 	@Test

@@ -1,9 +1,11 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import java.nio.file.Path;
+import java.security.KeyStore;
 import java.util.ArrayList;
 import java.util.List;
 
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.github.grpcsecurity.tls.TransportConfigurer;
 import org.junit.jupiter.api.BeforeEach;
@@ -15,10 +17,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
 import org.springframework.boot.diagnostics.FailureAnalysis;
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.boot.ssl.SslBundleRegistry;
+import org.springframework.boot.ssl.SslStoreBundle;
 import org.springframework.boot.test.context.assertj.AssertableApplicationContext;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 class GrpcSniAutoConfigurationTests {
 
@@ -56,6 +62,31 @@ class GrpcSniAutoConfigurationTests {
 			.run((context) -> assertThat(context.getBean(TransportConfigurer.class).sniCertificates().byHost())
 				.hasEntrySatisfying("*.bank.example", (credentials) -> assertThat(credentials.current().chain())
 					.containsExactly(this.certificates.server().getCertificatePath())));
+	}
+
+	@Test
+	void runWhenBundleIsUpdatedThenItsHostHasTheNewCertificate() {
+		TestCertificates renewed = TestCertificates.create();
+		sni("*.Bank.example", "bank").withConfiguration(AutoConfigurations.of(GrpcTlsReloadAutoConfiguration.class))
+			.withBean(GrpcSecurityThreads.class)
+			.run((context) -> {
+				SslBundle updated = SslBundle.of(SslStoreBundle.of(keyStore(renewed), "", null));
+				context.getBean(SslBundleRegistry.class).updateBundle("bank", updated);
+
+				await().untilAsserted(
+						() -> assertThat(context.getBean(TransportConfigurer.class).sniCertificates().byHost().values())
+							.singleElement()
+							.satisfies((credentials) -> assertThat(credentials.current().chain())
+								.containsExactly(renewed.server().getCertificatePath())));
+			});
+	}
+
+	private static KeyStore keyStore(TestCertificates certificates) throws Exception {
+		KeyStore keyStore = KeyStore.getInstance("PKCS12");
+		keyStore.load(null, null);
+		keyStore.setKeyEntry("server", certificates.server().getKeyPair().getPrivate(), new char[0],
+				certificates.server().getCertificatePath());
+		return keyStore;
 	}
 
 	@Test

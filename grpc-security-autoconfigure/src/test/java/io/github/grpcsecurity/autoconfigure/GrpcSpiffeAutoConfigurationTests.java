@@ -161,14 +161,6 @@ class GrpcSpiffeAutoConfigurationTests {
 				.hasStackTraceContaining("but there is also grpc.security.tls."));
 	}
 
-	@ParameterizedTest
-	@ValueSource(strings = { "soon", "-1s" })
-	void runWhenIntervalIsBadThenFails(String interval) {
-		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=" + interval)
-			.run((context) -> assertThat(context).getFailure()
-				.hasStackTraceContaining("It must be a duration such as 10s, or 0 to read the file only once."));
-	}
-
 	private void write(String... domains) throws IOException {
 		ECPublicKey key = (ECPublicKey) this.certificates.ca().getCertificate().getPublicKey();
 		Base64.Encoder url = Base64.getUrlEncoder();

@@ -4,9 +4,12 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 import com.google.gson.JsonElement;
@@ -32,6 +35,22 @@ class PropertyMetadataTests {
 				.endsWith(".")
 				.doesNotStartWith("The ")
 				.doesNotContain("{@");
+		});
+	}
+
+	@Test
+	void defaultsWhenAPropertyHasOneThenItStandsOnThePageWithItsReason() throws IOException {
+		String page = Files.readString(Path.of("..", "docs", "defaults.md"));
+
+		assertThat(properties()).allSatisfy((property) -> {
+			JsonElement value = property.get("defaultValue");
+			if (value != null && !(value.isJsonArray() && value.getAsJsonArray().isEmpty())) {
+				String name = property.get("name").getAsString();
+				String expected = value.isJsonArray() ? value.getAsJsonArray().get(0).getAsString()
+						: value.getAsString();
+				assertThat(page).containsPattern("\\| `" + Pattern.quote(name) + "` \\| (`|as )?`?"
+						+ Pattern.quote(expected) + "`.* \\| .+ \\|");
+			}
 		});
 	}
 

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -109,6 +110,9 @@ class PeerTrustIT {
 		this.threads.close();
 	}
 
+	private static final List<String> JDK_CIPHERS = List.of("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+
 	static Stream<Arguments> transports() {
 		return Stream.of(NettyFlavour.values())
 			.flatMap((flavour) -> Stream.of("TLSv1.3", "TLSv1.2").map((version) -> Arguments.of(flavour, version)));
@@ -142,10 +146,18 @@ class PeerTrustIT {
 		assertThat(CallType.UNARY.call(channel(context(this.others.client(), version))).code()).isEqualTo(Code.OK);
 	}
 
-	@Test
-	void providersWhenBothFlavoursAreServedThenTheyDiffer() {
-		assertThat(io.netty.handler.ssl.OpenSsl.isAvailable()).isFalse();
-		assertThat(io.grpc.netty.shaded.io.netty.handler.ssl.OpenSsl.isAvailable()).isTrue();
+	@ParameterizedTest
+	@EnumSource
+	void serverWhenItIsOfOneFlavourThenItHasTheProviderThatIsMeant(NettyFlavour flavour) throws Exception {
+		List<String> sessions = new CopyOnWriteArrayList<>();
+		this.service.probe = (callback) -> sessions
+			.add(String.valueOf(SecuredCall.current().sslSession().getClass().getName()));
+		start(flavour, ClientAuth.REQUIRE, null, this.certificates);
+
+		assertThat(CallType.UNARY.call(channel(context(this.certificates.client(), "TLSv1.3"))).code())
+			.isEqualTo(Code.OK);
+
+		assertThat(sessions.get(0).contains("OpenSsl")).isEqualTo(flavour == NettyFlavour.SHADED);
 	}
 
 	@ParameterizedTest
@@ -448,7 +460,10 @@ class PeerTrustIT {
 	}
 
 	private void serve(NettyFlavour flavour, ClientAuth clientAuth) throws Exception {
-		TlsSettings settings = new TlsSettings(clientAuth, List.of("TLSv1.3", "TLSv1.2"), List.of(),
+		// Plain Netty takes the JDK's TLS where suites are named, so that both providers
+		// are tried
+		List<String> ciphers = (flavour == NettyFlavour.PLAIN) ? JDK_CIPHERS : List.of();
+		TlsSettings settings = new TlsSettings(clientAuth, List.of("TLSv1.3", "TLSv1.2"), ciphers,
 				Duration.ofSeconds(10));
 		TestStage witness = TestStage.check(SecurityStage.AUTHENTICATION, (call) -> {
 			PeerConnection connection = call.attributes().get(PeerConnection.KEY);
