@@ -10,21 +10,23 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Keeps permits in this server alone.
  * <p>
- * The number of keys is bounded. Keys that owe nothing make room for new ones; a key that
- * owes something is never forgotten, or a caller could shed its debt by calling under
- * many other names. When a part of the table is full of debtors, all further keys of a
- * rule that fall into that part share one key until somebody's debt runs out: they are
- * limited together, never unlimited. Thread-safe, and locks only the parts of the table
- * that a call needs.
+ * The number of keys of each rule is bounded. Keys that owe nothing make room for new
+ * ones; a key that owes something is never forgotten, or a caller could shed its debt by
+ * calling under many other names. When a part of a rule's table is full of debtors, all
+ * further keys that fall into that part share one key until somebody's debt runs out:
+ * they are limited together, never unlimited. Thread-safe, and locks only the parts of
+ * the table that a call needs.
  *
  * @since 0.1.0
  */
 public final class InMemoryRateLimiter implements RateLimiter {
 
-	/** How many keys are kept unless something else is asked for. */
+	/** How many keys of a rule are kept unless something else is asked for. */
 	public static final int DEFAULT_MAX_KEYS = 100_000;
 
 	private static final int MAX_STRIPES = 64;
@@ -37,8 +39,8 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 	/**
 	 * Creates a limiter.
-	 * @param maxKeys how many keys are kept at most, besides one for each rule in each
-	 * part of the table
+	 * @param maxKeys how many keys are kept at most for each rule, besides one in each
+	 * part of its table
 	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
 	 */
 	public InMemoryRateLimiter(int maxKeys, LongSupplier nanoClock) {
@@ -109,7 +111,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		for (Stripe stripe : this.stripes) {
 			stripe.lock.lock();
 			try {
-				size += stripe.entries.size();
+				size += stripe.size();
 			}
 			finally {
 				stripe.lock.unlock();
@@ -155,9 +157,6 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		}
 	}
 
-	private record Key(String rule, String key) {
-	}
-
 	/** When a key has its permits back. */
 	private static final class Entry {
 
@@ -177,37 +176,62 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 	}
 
-	/** A part of the table. */
+	/** A part of the keys of all rules. */
 	private static final class Stripe {
-
-		private static final long MIN_SWEEP_INTERVAL_MICROS = 1000;
 
 		private final ReentrantLock lock = new ReentrantLock();
 
 		private final int maxEntries;
 
-		private final Map<Key, Entry> entries = new HashMap<>();
-
-		// By name of rule
-		private final Map<String, Entry> overflow = new HashMap<>();
-
-		private long nextSweep;
+		// By name of rule, so that a flood of keys of one leaves the others alone
+		private final Map<String, Table> tables = new HashMap<>();
 
 		Stripe(int maxEntries) {
 			this.maxEntries = maxEntries;
 		}
 
 		Entry entry(RateLimitPermit permit, long now) {
-			Key key = new Key(permit.rule().name(), permit.key());
+			return this.tables.computeIfAbsent(permit.rule().name(), (name) -> new Table(this.maxEntries))
+				.entry(permit.key(), now);
+		}
+
+		int size() {
+			return this.tables.values().stream().mapToInt((table) -> table.entries.size()).sum();
+		}
+
+	}
+
+	/** A part of the keys of one rule. */
+	private static final class Table {
+
+		private static final long MIN_SWEEP_INTERVAL_MICROS = 1000;
+
+		private final int maxEntries;
+
+		private final Map<String, Entry> entries = new HashMap<>();
+
+		private @Nullable Entry overflow;
+
+		private long nextSweep;
+
+		Table(int maxEntries) {
+			this.maxEntries = maxEntries;
+		}
+
+		Entry entry(String key, long now) {
 			Entry entry = this.entries.get(key);
 			if (entry != null) {
 				return entry;
 			}
+			Entry shared = this.overflow;
 			if (this.entries.size() >= this.maxEntries && !sweep(now)) {
-				return this.overflow.computeIfAbsent(permit.rule().name(), (name) -> new Entry());
+				if (shared == null) {
+					shared = new Entry();
+					this.overflow = shared;
+				}
+				return shared;
 			}
 			Entry fresh = new Entry();
-			Entry shared = this.overflow.get(permit.rule().name());
 			// What the key may have taken while it shared one is not forgotten either
 			if (shared != null && shared.whole >= now) {
 				fresh.whole = shared.whole;

@@ -35,6 +35,20 @@ class InMemoryRateLimiterTests {
 	}
 
 	@Test
+	void tryAcquireWhenOneRuleIsFloodedWithKeysThenOthersAreNotStarved() {
+		RateLimitRule tenant = rule("tenant", 1, Duration.ofDays(1));
+		RateLimitRule user = rule("user", 5, Duration.ofMinutes(1));
+		for (int i = 0; i < 5000; i++) {
+			this.limiter.decide(permits("tenant-" + i, tenant));
+		}
+
+		for (int i = 0; i < 200; i++) {
+			assertThat(this.limiter.decide(permits("user-" + i, user)).permitted()).isTrue();
+		}
+		assertThat(this.limiter.size()).isLessThanOrEqualTo(1500);
+	}
+
+	@Test
 	void tryAcquireWhenOneRuleDeniesThenNothingIsTakenInAny() {
 		RateLimitRule tight = rule("tight", 1, SECOND);
 		RateLimitRule wide = rule("wide", 10, SECOND);
