@@ -210,7 +210,8 @@ public final class AuthorizationStage implements CallStage {
 			if (!lost.isEmpty() || JavaMethod.bindsItself(type)) {
 				checkAnnotationsRun(type, service, (lost.isEmpty() ? service : lost).get(0));
 			}
-			if (!lost.isEmpty() && !MethodAnnotations.annotated(type)) {
+			if (!lost.isEmpty() && !MethodAnnotations.annotated(type)
+					&& !REFLECTION.contains(lost.get(0).rpc().serviceName())) {
 				warn("Of " + lost.get(0).rpc().fullName() + ", it is not known which method of " + type.getName()
 						+ " runs: annotations on another class do not count, only rules do");
 			}
