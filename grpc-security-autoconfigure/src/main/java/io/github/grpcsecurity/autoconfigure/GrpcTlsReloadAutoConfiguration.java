@@ -52,7 +52,14 @@ public final class GrpcTlsReloadAutoConfiguration {
 			bundles.ifAvailable((all) -> all.addBundleUpdateHandler(bundle, (updated) -> reloader.reloadSoon()));
 		}
 		// An agent tells by itself, whatever the interval, and its SVIDs are short-lived
-		workload.ifAvailable((api) -> api.onChange(reloader::reloadSoon));
+		TlsCredentials credentials = transport.credentials();
+		if (credentials != null && credentials.current().origin().equals(WorkloadApi.PROPERTY)) {
+			workload.ifAvailable((api) -> {
+				api.onChange(reloader::reloadSoon);
+				// It may have changed since it was loaded
+				reloader.reloadSoon();
+			});
+		}
 		if (!interval.isZero()) {
 			reloadServerNames(transport, properties, threads, observers, bundles);
 		}

@@ -194,6 +194,16 @@ class GrpcSpiffeAutoConfigurationTests {
 	}
 
 	@Test
+	void runWhenSocketIsOnAnotherMachineThenSaysSo() {
+		this.runner.withPropertyValues(SOCKET + "tcp://10.1.2.3:1", REQUIRE)
+			.run((context) -> assertFails(context,
+					"grpc.security.tls.spiffe.workload-api-socket is 'tcp://10.1.2.3:1', but that is on another machine, "
+							+ "and the Workload API is plaintext.",
+					"Set it to the socket of the agent on this machine, such as unix:/run/spire/agent.sock or "
+							+ "tcp://127.0.0.1:8081."));
+	}
+
+	@Test
 	void runWhenUserHasOwnTrustThenWorkloadApiIsNotAsked() {
 		this.runner.withPropertyValues(MAP + this.file, REQUIRE).run((context) -> {
 			SpiffeTrust own = context.getBean(SpiffeTrust.class);

@@ -203,6 +203,30 @@ class WorkloadApiIT {
 	}
 
 	@Test
+	void connectWhenNobodyListensThenSaysSo() throws Exception {
+		String socket = this.agent.socket();
+		this.agent.close();
+		assertThatExceptionOfType(TlsConfigurationException.class)
+			.isThrownBy(() -> WorkloadApi.connect(socket, List.of(), this.scheduler, Duration.ofSeconds(1),
+					Duration.ofMillis(10)))
+			.withMessageStartingWith(WorkloadApi.PROPERTY + " is '" + socket
+					+ "', but no SPIFFE roots came from there within 1 s: it ended the stream with UNAVAILABLE");
+	}
+
+	@Test
+	void materialWhenSvidIsBadThenSaysSoAndTrustWorks() {
+		X509Bundle other = TestWorkloadApi.svid(this.bank, SERVER_ID);
+		this.agent.send(TestWorkloadApi.response(this.bank, SERVER_ID, other, (builder) -> builder.setSvids(0,
+				builder.getSvids(0).toBuilder().setX509Svid(TestWorkloadApi.der(this.bank.ca())))));
+		try (WorkloadApi api = connect()) {
+			assertThat(api.trust().trustDomains()).containsExactly("bank");
+			assertThatExceptionOfType(TlsConfigurationException.class).isThrownBy(() -> api.material().load())
+				.withMessageStartingWith(
+						"The X.509-SVID of this server, from " + WorkloadApi.PROPERTY + ", cannot be used: ");
+		}
+	}
+
+	@Test
 	void connectWhenTrustDomainIsUnknownThenSaysWhichAreThere() {
 		this.agent.send(withPartner(this.bank));
 		assertThatExceptionOfType(TlsConfigurationException.class)
