@@ -75,12 +75,15 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 	/**
 	 * Settings for clients with SPIFFE IDs.
 	 *
-	 * @param trustDomains Trust domains whose clients are admitted. All in the bundle map
-	 * if not set.
+	 * @param trustDomains Trust domains whose clients are admitted. All of which there
+	 * are roots if not set.
 	 * @param bundleMap JSON file with the roots of each trust domain, as gRFC A87 defines
 	 * it.
+	 * @param workloadApiSocket Address of the SPIFFE Workload API from which the roots of
+	 * each trust domain come, such as unix:/run/spire/agent.sock.
 	 */
-	public record Spiffe(@DefaultValue List<String> trustDomains, @Nullable String bundleMap) {
+	public record Spiffe(@DefaultValue List<String> trustDomains, @Nullable String bundleMap,
+			@Nullable String workloadApiSocket) {
 
 	}
 

@@ -9,6 +9,7 @@ import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TlsReloadObserver;
 import io.github.grpcsecurity.tls.TlsReloader;
 import io.github.grpcsecurity.tls.TransportConfigurer;
+import io.github.grpcsecurity.tls.WorkloadApi;
 
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
@@ -37,7 +38,7 @@ public final class GrpcTlsReloadAutoConfiguration {
 	@ConditionalOnMissingBean
 	TlsReloader grpcTlsReloader(TransportConfigurer transport, GrpcTlsProperties properties,
 			GrpcSecurityThreads threads, ObjectProvider<TlsReloadObserver> observers,
-			ObjectProvider<SslBundles> bundles) {
+			ObjectProvider<SslBundles> bundles, ObjectProvider<WorkloadApi> workload) {
 		Duration interval = properties.reloadInterval();
 		if (!interval.isZero() && interval.compareTo(SHORTEST) < 0) {
 			throw new InvalidConfigurationPropertyValueException(INTERVAL, interval,
@@ -49,6 +50,15 @@ public final class GrpcTlsReloadAutoConfiguration {
 		String bundle = properties.bundle();
 		if (bundle != null && !interval.isZero() && transport.credentials() != null) {
 			bundles.ifAvailable((all) -> all.addBundleUpdateHandler(bundle, (updated) -> reloader.reloadSoon()));
+		}
+		// An agent tells by itself, whatever the interval, and its SVIDs are short-lived
+		TlsCredentials credentials = transport.credentials();
+		if (credentials != null && credentials.current().origin().equals(WorkloadApi.PROPERTY)) {
+			workload.ifAvailable((api) -> {
+				api.onChange(reloader::reloadSoon);
+				// It may have changed since it was loaded
+				reloader.reloadSoon();
+			});
 		}
 		if (!interval.isZero()) {
 			reloadServerNames(transport, properties, threads, observers, bundles);

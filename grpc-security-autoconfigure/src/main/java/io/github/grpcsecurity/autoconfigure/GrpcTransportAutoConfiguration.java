@@ -7,6 +7,7 @@ import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TransportConfigurer;
+import io.github.grpcsecurity.tls.WorkloadApi;
 import io.grpc.alts.AltsServerCredentials;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 
@@ -40,10 +41,11 @@ public final class GrpcTransportAutoConfiguration {
 	TransportConfigurer grpcTransportConfigurer(GrpcSecurityProperties security, GrpcTlsProperties tls,
 			Environment environment, ResourceLoader resources, ObjectProvider<TlsMaterialSource> source,
 			ObjectProvider<SslBundles> bundles, ObjectProvider<DevDirectory> dev, ObjectProvider<AltsTransport> alts,
-			ObjectProvider<TlsHandshakeListener> listeners, ObjectProvider<SpiffeTrust> spiffe) {
+			ObjectProvider<TlsHandshakeListener> listeners, ObjectProvider<SpiffeTrust> spiffe,
+			ObjectProvider<WorkloadApi> workload) {
 		return new TransportSetup(security, tls, environment, resources).configurer(source.getIfAvailable(),
 				bundles.getIfAvailable(), dev.getIfAvailable(), alts::getIfAvailable,
-				listeners.orderedStream().toList(), spiffe.getIfAvailable());
+				listeners.orderedStream().toList(), spiffe.getIfAvailable(), workload.getIfAvailable());
 	}
 
 	/** Speaks ALTS where Google Cloud offers it. */

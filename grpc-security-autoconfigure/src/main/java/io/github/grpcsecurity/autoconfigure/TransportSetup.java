@@ -24,6 +24,7 @@ import io.github.grpcsecurity.tls.TlsMaterialSource;
 import io.github.grpcsecurity.tls.TlsSettings;
 import io.github.grpcsecurity.tls.TlsStore;
 import io.github.grpcsecurity.tls.TransportConfigurer;
+import io.github.grpcsecurity.tls.WorkloadApi;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
@@ -54,7 +55,7 @@ final class TransportSetup {
 	private static final List<String> OWN_TLS = List.of("bundle", "certificate-chain", "private-key",
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
-			"ciphers", "expiry-warning", "spiffe.bundle-map", "spiffe.trust-domains");
+			"ciphers", "expiry-warning", "spiffe.bundle-map", "spiffe.workload-api-socket", "spiffe.trust-domains");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();
@@ -89,13 +90,12 @@ final class TransportSetup {
 		needed.put("key-password", "key-store");
 		needed.put("trust-store-type", "trust-store");
 		needed.put("trust-store-password", "trust-store");
-		needed.put("spiffe.trust-domains", "spiffe.bundle-map");
 		return needed;
 	}
 
 	TransportConfigurer configurer(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
 			@Nullable DevDirectory dev, Supplier<@Nullable AltsTransport> alts, List<TlsHandshakeListener> listeners,
-			@Nullable SpiffeTrust spiffe) {
+			@Nullable SpiffeTrust spiffe, @Nullable WorkloadApi workload) {
 		if (this.security.transport() == Transport.ALTS) {
 			return alts(userSource, alts);
 		}
@@ -106,7 +106,7 @@ final class TransportSetup {
 			return hostTls(userSource);
 		}
 		checkTogether();
-		TlsMaterialSource source = source(userSource, bundles, dev, spiffe);
+		TlsMaterialSource source = source(userSource, bundles, dev, spiffe, workload);
 		if (source == null) {
 			if (this.host.isInProcessOnly()) {
 				return TransportConfigurer.asConfiguredByServer(handshakeTimeout());
@@ -222,10 +222,16 @@ final class TransportSetup {
 						"Set " + TLS + needed + " as well, or remove " + TLS + name + ".");
 			}
 		});
+		if (isSet("spiffe.trust-domains") && !isSet("spiffe.bundle-map") && !isSet("spiffe.workload-api-socket")) {
+			throw new TlsConfigurationException(
+					TLS + "spiffe.trust-domains is set, but neither " + TLS + "spiffe.bundle-map nor " + TLS
+							+ "spiffe.workload-api-socket is.",
+					"Set one of the two as well, or remove " + TLS + "spiffe.trust-domains.");
+		}
 	}
 
 	private @Nullable TlsMaterialSource source(@Nullable TlsMaterialSource userSource, @Nullable SslBundles bundles,
-			@Nullable DevDirectory dev, @Nullable SpiffeTrust spiffe) {
+			@Nullable DevDirectory dev, @Nullable SpiffeTrust spiffe, @Nullable WorkloadApi workload) {
 		if (userSource != null) {
 			String[] locations = { "bundle", "certificate-chain", "key-store", "trust-certificates", "trust-store" };
 			for (String location : locations) {
@@ -251,7 +257,10 @@ final class TransportSetup {
 					"Name it with " + TLS + "certificate-chain and " + TLS + "private-key, or with " + TLS
 							+ "key-store.");
 		}
-		return (dev != null) ? devMaterial(dev, spiffe) : null;
+		if (dev != null) {
+			return devMaterial(dev, spiffe);
+		}
+		return (workload != null) ? workload.material() : null;
 	}
 
 	private void checkOne(String present, String other) {

@@ -12,6 +12,7 @@ import java.security.interfaces.ECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -30,8 +31,8 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * The roots of each trust domain, from a file as gRFC A87 defines it. It is good as a
- * whole or not at all: one bad key voids it. Immutable.
+ * The roots of each trust domain, such as from a file as gRFC A87 defines it. It is good
+ * as a whole or not at all: one bad key voids it. Immutable.
  */
 final class SpiffeBundleMap {
 
@@ -78,6 +79,30 @@ final class SpiffeBundleMap {
 				throw new IllegalArgumentException("its trust domain '" + name + "' " + ex.getMessage(), ex);
 			}
 		}
+		return new SpiffeBundleMap(found);
+	}
+
+	/**
+	 * Makes a map of roots that are certificates already.
+	 * @throws IllegalArgumentException if it is not good; the message says what is wrong
+	 */
+	static SpiffeBundleMap of(Map<String, ? extends Collection<X509Certificate>> roots) {
+		Map<String, X509ExtendedTrustManager> found = new LinkedHashMap<>();
+		roots.forEach((name, certificates) -> {
+			if (!SpiffeId.isTrustDomain(name)) {
+				throw new IllegalArgumentException("one of its trust domains has a name that is not allowed");
+			}
+			if (certificates.isEmpty()) {
+				throw new IllegalArgumentException("its trust domain '" + name + "' has no certificate");
+			}
+			for (X509Certificate certificate : certificates) {
+				if (certificate.getBasicConstraints() < 0) {
+					throw new IllegalArgumentException(
+							"its trust domain '" + name + "' has a certificate that is not of an authority");
+				}
+			}
+			found.put(name, trustManager(List.copyOf(certificates)));
+		});
 		return new SpiffeBundleMap(found);
 	}
 

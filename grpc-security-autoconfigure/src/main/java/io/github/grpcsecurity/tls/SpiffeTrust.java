@@ -19,7 +19,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Trusts clients by their SPIFFE IDs: each trust domain vouches, with roots of its own,
  * for nobody but itself. The roots come from a file (gRFC A87) that is read again when
- * its content changes; a file that is not good changes nothing. Thread-safe.
+ * its content changes, or from the {@link WorkloadApi}; what is not good changes nothing.
+ * Thread-safe.
  *
  * @since 0.1.0
  */
@@ -29,7 +30,7 @@ public final class SpiffeTrust implements AutoCloseable {
 
 	private static final String EXPECTED = "a SPIFFE bundle map";
 
-	private final TlsLocation location;
+	private final @Nullable TlsLocation location;
 
 	private final Set<String> admitted;
 
@@ -75,6 +76,14 @@ public final class SpiffeTrust implements AutoCloseable {
 		}
 	}
 
+	/** Trusts what another has read, and reads nothing itself. */
+	SpiffeTrust(SpiffeBundleMap map, List<String> trustDomains) {
+		this.location = null;
+		this.admitted = Set.copyOf(trustDomains);
+		this.content = new byte[0];
+		this.map = map;
+	}
+
 	/**
 	 * Looks at the file again and again, until this is closed.
 	 * @param scheduler tells when
@@ -102,10 +111,14 @@ public final class SpiffeTrust implements AutoCloseable {
 	 * @return whether other roots are in force now
 	 */
 	public boolean reload() {
+		TlsLocation file = this.location;
+		if (file == null) {
+			return false;
+		}
 		synchronized (this) {
 			byte[] read;
 			try {
-				read = this.location.read(EXPECTED);
+				read = file.read(EXPECTED);
 			}
 			catch (TlsConfigurationException ex) {
 				read = new byte[0];
@@ -118,14 +131,24 @@ public final class SpiffeTrust implements AutoCloseable {
 				this.map = SpiffeBundleMap.parse(read);
 			}
 			catch (IllegalArgumentException ex) {
-				logger.error("Reload of " + this.location + " failed; the old roots stay in force: "
+				logger.error("Reload of " + file + " failed; the old roots stay in force: "
 						+ ((read.length > 0) ? ex.getMessage() : "it cannot be read, or is empty"));
 				return false;
 			}
-			logger.info("New SPIFFE roots are in force, of " + String.join(", ", this.map.names()));
 		}
-		this.listeners.forEach(Runnable::run);
+		inForce();
 		return true;
+	}
+
+	/** Takes other roots into use. */
+	void replace(SpiffeBundleMap roots) {
+		this.map = roots;
+		inForce();
+	}
+
+	private void inForce() {
+		logger.info("New SPIFFE roots are in force, of " + String.join(", ", this.map.names()));
+		this.listeners.forEach(Runnable::run);
 	}
 
 	/**

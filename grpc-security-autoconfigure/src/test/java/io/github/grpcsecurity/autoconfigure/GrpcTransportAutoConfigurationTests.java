@@ -335,7 +335,7 @@ class GrpcTransportAutoConfigurationTests {
 			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
 					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
 					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY), List.of(),
-					new GrpcTlsProperties.Spiffe(List.of(), null))
+					new GrpcTlsProperties.Spiffe(List.of(), null, null))
 				.toString()).doesNotContain("s3cret"));
 	}
 
