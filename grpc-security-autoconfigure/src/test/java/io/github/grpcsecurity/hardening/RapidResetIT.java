@@ -5,6 +5,8 @@ import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.Signature;
 import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 
 import io.github.grpcsecurity.server.SecurityStage;
@@ -40,8 +42,11 @@ class RapidResetIT {
 		});
 		RecordingObserver observer = new RecordingObserver();
 		EchoService service = new EchoService();
-		try (TestServer server = TestServer.network(service, List.of(stage), observer);
-				RawHttp2Client client = new RawHttp2Client(server.port())) {
+		// As many threads as fall behind one connection, however many cores there are
+		ExecutorService calls = Executors.newFixedThreadPool(2);
+		try (TestServer server = TestServer.network(service,
+				(security) -> security.stages(List.of(stage)).observers(List.of(observer)),
+				(builder) -> builder.executor(calls)); RawHttp2Client client = new RawHttp2Client(server.port())) {
 			ByteArrayOutputStream frames = new ByteArrayOutputStream();
 			for (int i = 0; i < STREAMS; i++) {
 				frames.write(RawHttp2Client.callAndReset(2 * i + 1, "/testing.Echo/Unary"));
@@ -51,6 +56,9 @@ class RapidResetIT {
 			await().until(() -> observer.closed.size() == STREAMS);
 			assertThat(observer.decided).hasSize(STREAMS);
 			assertThat(verifications.get()).isLessThanOrEqualTo(STREAMS / 10);
+		}
+		finally {
+			calls.shutdownNow();
 		}
 	}
 
