@@ -58,9 +58,7 @@ final class AccessExpression<T> {
 			return granted(this.expression.getValue(context), authentication, subject);
 		}
 		catch (RuntimeException | StackOverflowError ex) {
-			// What callers send can make it fail, regular expressions even of the stack,
-			// so
-			// this must not become a log flood
+			// What callers send can make it fail: this must not become a log flood
 			if (logger.isDebugEnabled()) {
 				logger.debug("Call " + call.id() + " is denied, because the expression of " + this.decidedBy
 						+ " cannot be evaluated", ex);

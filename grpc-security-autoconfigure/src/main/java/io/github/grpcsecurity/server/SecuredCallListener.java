@@ -128,6 +128,10 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			this.state = State.ENDED;
 			return;
 		}
+		whole(this::admit);
+	}
+
+	private void admit() {
 		// First of all: nobody must see headers that this peer is not trusted with
 		for (PeerResolver resolver : this.pipeline.peerResolvers()) {
 			if (!passes(ask(() -> verdict(resolver.resolve(this.call))), SecurityStage.ADMISSION, () -> {
@@ -140,7 +144,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			refuse(SecurityStage.ADMISSION, malformed);
 			return;
 		}
-		whole(() -> decide(0));
+		decide(0);
 	}
 
 	private static Verdict verdict(@Nullable Refusal refusal) {
@@ -380,8 +384,8 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			closeRefused(closing);
 			return;
 		}
-		this.call.endedBy(refusal);
-		this.serverCall.end(closing);
+		// A call that its handler has closed was not ended by this
+		this.serverCall.end(closing, () -> this.call.endedBy(refusal));
 		// What the handler has open it must let go of, as after a cancellation
 		toHandler(ServerCall.Listener::onCancel);
 	}
@@ -416,7 +420,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			try {
 				this.refusalListener = handler.startCall(new RefusedServerCall(), this.headers);
 			}
-			catch (RuntimeException ex) {
+			catch (Throwable ex) {
 				logger.warn("An interceptor that observes refused calls failed", ex);
 			}
 		}
