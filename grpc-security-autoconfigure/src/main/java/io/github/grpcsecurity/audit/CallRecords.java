@@ -1,11 +1,11 @@
 package io.github.grpcsecurity.audit;
 
 import java.time.Instant;
-import java.util.Map;
 
 import javax.net.ssl.SSLSession;
 
 import io.github.grpcsecurity.server.CallDecision;
+import io.github.grpcsecurity.server.GrpcCaller;
 import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
@@ -17,9 +17,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class CallRecords {
 
-	/** What authentication says itself about the kind of credentials, if it does. */
-	private static final String KIND = "auth.kind";
-
 	private CallRecords() {
 	}
 
@@ -30,10 +27,9 @@ final class CallRecords {
 		if (refusal != null) {
 			record.with("rpc.grpc.status", refusal.code().name());
 		}
-		Map<String, String> notes = call.notes();
-		describe(call, notes.get(KIND), record);
+		describe(call, record);
 		describe(decision, refusal, record);
-		return record.denied(refusal != null).notes(notes).build();
+		return record.denied(refusal != null).notes(call.notes()).build();
 	}
 
 	static GrpcAuditRecord completion(SecuredCall call, Status status, boolean denied, Instant now) {
@@ -41,8 +37,7 @@ final class CallRecords {
 		GrpcAuditRecord.Builder record = GrpcAuditRecord.builder(GrpcAuditRecord.Kind.COMPLETION, call.id(), now,
 				(endedBy != null) ? type(endedBy) : "grpc_call_end");
 		record.with("rpc.grpc.status", status.getCode().name());
-		Map<String, String> notes = call.notes();
-		describe(call, notes.get(KIND), record);
+		describe(call, record);
 		CallDecision decision = call.decision();
 		if (decision != null) {
 			describe(decision, (endedBy != null) ? endedBy : decision.refusal(), record);
@@ -50,7 +45,7 @@ final class CallRecords {
 		record.with("duration.ns", call.elapsed().toNanos())
 			.with("messages.received", call.messagesReceived())
 			.with("messages.sent", call.messagesSent());
-		return record.denied(denied).notes(notes).build();
+		return record.denied(denied).notes(call.notes()).build();
 	}
 
 	private static String type(CallDecision decision) {
@@ -73,7 +68,7 @@ final class CallRecords {
 		};
 	}
 
-	private static void describe(SecuredCall call, @Nullable String kind, GrpcAuditRecord.Builder record) {
+	private static void describe(SecuredCall call, GrpcAuditRecord.Builder record) {
 		record.with("rpc.system", "grpc");
 		MethodPlan plan = call.plan();
 		if (plan != null && !plan.method().unknown()) {
@@ -87,10 +82,13 @@ final class CallRecords {
 			record.with("rpc.service", name.substring(0, Math.max(slash, 0)))
 				.with("rpc.method", name.substring(slash + 1));
 		}
-		Caller caller = Caller.of(call.authentication());
-		record.with(GrpcAuditRecord.PRINCIPAL, caller.name())
-			.with(KIND, (kind != null) ? kind : caller.kind())
-			.with("auth.issuer", caller.issuer())
+		GrpcCaller caller = call.caller();
+		record.with(GrpcAuditRecord.PRINCIPAL, Caller.name(caller.authentication()))
+			.with("auth.kind", Caller.kinds(caller))
+			.with("auth.issuer", Caller.issuer(caller))
+			.with("auth.credential", Caller.credentialId(caller))
+			.with("auth.application", Caller.name(caller.application()))
+			.with("auth.workload", Caller.name(caller.workload()))
 			.with("peer.address", call.peerAddress())
 			.with("peer.identity", call.peerIdentity())
 			.with("transport.security", call.securityLevel());

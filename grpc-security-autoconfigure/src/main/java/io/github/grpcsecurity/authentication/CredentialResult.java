@@ -4,8 +4,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletionStage;
 
 import io.github.grpcsecurity.server.Refusal;
-
-import org.springframework.security.core.Authentication;
+import io.github.grpcsecurity.server.VerifiedCredential;
 
 /**
  * What a {@link CredentialAuthenticator} found out about a call.
@@ -24,12 +23,11 @@ public sealed interface CredentialResult {
 
 	/**
 	 * The credentials are good.
-	 * @param kind the kind of credential in one lower-case word, such as {@code jwt}
-	 * @param authentication the verified identity of the caller
+	 * @param credential what was verified
 	 * @return a result that identifies the caller
 	 */
-	static CredentialResult authenticated(String kind, Authentication authentication) {
-		return new Authenticated(kind, authentication);
+	static CredentialResult authenticated(VerifiedCredential credential) {
+		return new Authenticated(credential);
 	}
 
 	/**
@@ -63,14 +61,12 @@ public sealed interface CredentialResult {
 	/**
 	 * Good credentials.
 	 *
-	 * @param kind the kind of credential in one lower-case word
-	 * @param authentication the identity of the caller
+	 * @param credential what was verified
 	 */
-	record Authenticated(String kind, Authentication authentication) implements CredentialResult {
+	record Authenticated(VerifiedCredential credential) implements CredentialResult {
 
 		public Authenticated {
-			Objects.requireNonNull(kind, "kind");
-			Objects.requireNonNull(authentication, "authentication");
+			Objects.requireNonNull(credential, "credential");
 		}
 
 	}

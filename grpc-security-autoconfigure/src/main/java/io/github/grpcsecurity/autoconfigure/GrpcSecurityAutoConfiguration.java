@@ -43,7 +43,9 @@ public final class GrpcSecurityAutoConfiguration {
 	private static final Set<String> KEYS = Set.of("enabled", "transport", "allowinsecure", "tls", "dev",
 			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection", "proxy");
 
-	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt");
+	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt", "requirements", "forwardcredentials");
+
+	private static final Set<String> REQUIREMENT_KEYS = Set.of("methods", "anyof", "allof");
 
 	GrpcSecurityAutoConfiguration(Environment environment) {
 		// The environment of a process has names that others gave, such as those of
@@ -60,6 +62,7 @@ public final class GrpcSecurityAutoConfiguration {
 				new Binder(sources, new PropertySourcesPlaceholdersResolver(environment)));
 		keys.check("grpc.security", KEYS);
 		keys.check("grpc.security.authentication", AUTHENTICATION_KEYS);
+		keys.checkElements("grpc.security.authentication.requirements", REQUIREMENT_KEYS);
 	}
 
 	@Bean

@@ -3,10 +3,13 @@ package io.github.grpcsecurity.server;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 
+import io.grpc.Metadata;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,12 +32,15 @@ public final class MethodPlan {
 
 	private final Map<String, Object> details;
 
+	private final Metadata.Key<?>[] hidden;
+
 	private MethodPlan(Builder builder) {
 		this.method = builder.method;
 		this.callSteps = steps(builder.callSteps);
 		this.messageSteps = steps(builder.messageSteps);
 		this.gated = builder.messageSteps.stream().anyMatch((step) -> step.stage() == SecurityStage.AUTHORIZATION);
 		this.details = Collections.unmodifiableMap(new LinkedHashMap<>(builder.details));
+		this.hidden = builder.hidden.toArray(new Metadata.Key<?>[0]);
 	}
 
 	@SuppressWarnings("unchecked")
@@ -82,6 +88,13 @@ public final class MethodPlan {
 		return this.messageSteps;
 	}
 
+	/** Removes what the handler must not see. */
+	void hide(Metadata headers) {
+		for (Metadata.Key<?> key : this.hidden) {
+			headers.discardAll(key);
+		}
+	}
+
 	/**
 	 * Whether the handler may start only after the first message has been looked at. True
 	 * as soon as authorization depends on messages: no handler runs undecided.
@@ -119,6 +132,8 @@ public final class MethodPlan {
 		private final List<Step<MessageCheck>> messageSteps = new ArrayList<>();
 
 		private final Map<String, Object> details = new LinkedHashMap<>();
+
+		private final Set<Metadata.Key<?>> hidden = new LinkedHashSet<>();
 
 		private @Nullable SecurityStage stage;
 
@@ -163,6 +178,17 @@ public final class MethodPlan {
 		 */
 		public Builder detail(String name, Object value) {
 			this.details.put(name, value);
+			return this;
+		}
+
+		/**
+		 * Hides a header from the handler, and from interceptors between the pipeline and
+		 * the handler. Checks see it.
+		 * @param key the header
+		 * @return this builder
+		 */
+		public Builder hide(Metadata.Key<?> key) {
+			this.hidden.add(key);
 			return this;
 		}
 

@@ -27,9 +27,7 @@ import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 
-import org.springframework.security.authentication.AnonymousAuthenticationToken;
 import org.springframework.security.core.Authentication;
-import org.springframework.security.core.authority.AuthorityUtils;
 
 /**
  * One call on its way through the pipeline, from its first header to its true end.
@@ -45,9 +43,6 @@ public final class SecuredCall {
 	private static final Log logger = LogFactory.getLog(SecuredCall.class);
 
 	static final Context.Key<SecuredCall> CONTEXT_KEY = Context.key("grpc-security-call");
-
-	private static final Authentication ANONYMOUS = new AnonymousAuthenticationToken("grpc-security", "anonymous",
-			AuthorityUtils.createAuthorityList("ROLE_ANONYMOUS"));
 
 	private static final String IN_PROCESS_ADDRESS = "io.grpc.inprocess.InProcessSocketAddress";
 
@@ -81,7 +76,7 @@ public final class SecuredCall {
 
 	private volatile @Nullable Context context;
 
-	private volatile Authentication authentication = ANONYMOUS;
+	private volatile GrpcCaller caller = GrpcCaller.ANONYMOUS;
 
 	private volatile @Nullable ForwardedPeer forwarded;
 
@@ -338,8 +333,16 @@ public final class SecuredCall {
 	 * without credentials, this is anonymous.
 	 * @return the caller, never {@code null}
 	 */
+	public GrpcCaller caller() {
+		return this.caller;
+	}
+
+	/**
+	 * The one identity that stands for all credentials of the {@link #caller()}.
+	 * @return the identity, never {@code null}
+	 */
 	public Authentication authentication() {
-		return this.authentication;
+		return this.caller.authentication();
 	}
 
 	/**
@@ -347,16 +350,16 @@ public final class SecuredCall {
 	 * @return whether nobody was authenticated
 	 */
 	public boolean anonymous() {
-		Authentication current = this.authentication;
-		return current instanceof AnonymousAuthenticationToken || !current.isAuthenticated();
+		return this.caller.anonymous();
 	}
 
 	/**
-	 * Sets who calls. Only for checks of {@link SecurityStage#AUTHENTICATION}.
-	 * @param authentication the verified identity of the caller
+	 * Adds a credential of the caller. Only for checks of
+	 * {@link SecurityStage#AUTHENTICATION}.
+	 * @param credential a credential that was found good
 	 */
-	public void authenticated(Authentication authentication) {
-		this.authentication = Objects.requireNonNull(authentication, "authentication");
+	public void authenticated(VerifiedCredential credential) {
+		this.caller = this.caller.with(credential);
 	}
 
 	/**

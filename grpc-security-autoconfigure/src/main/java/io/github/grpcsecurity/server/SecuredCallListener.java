@@ -355,6 +355,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 		this.call.tracer().decided(CallDecision.PERMIT);
 		try {
+			this.plan.hide(this.headers);
 			ServerCall.Listener<ReqT> started = this.next.startCall(this.serverCall, this.headers);
 			if (started == null) {
 				throw new IllegalStateException("The handler or an interceptor returned no listener");
@@ -418,6 +419,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 				handler = (observed, metadata) -> observer.interceptCall(observed, metadata, inner);
 			}
 			try {
+				this.plan.hide(this.headers);
 				this.refusalListener = handler.startCall(new RefusedServerCall(), this.headers);
 			}
 			catch (Throwable ex) {

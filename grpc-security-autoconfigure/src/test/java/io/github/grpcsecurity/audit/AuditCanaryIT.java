@@ -15,6 +15,8 @@ import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
+import io.github.grpcsecurity.server.VerifiedCredential.Subject;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
@@ -30,7 +32,6 @@ import org.springframework.boot.actuate.audit.listener.AuditApplicationEvent;
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
-import org.springframework.security.core.Authentication;
 import org.springframework.security.core.authority.AuthorityUtils;
 import org.springframework.security.core.userdetails.User;
 import org.springframework.security.oauth2.jwt.Jwt;
@@ -120,7 +121,7 @@ class AuditCanaryIT {
 			});
 		}
 
-		private synchronized Authentication identity() {
+		private synchronized VerifiedCredential identity() {
 			return switch (this.calls++ % 3) {
 				case 0 -> {
 					Jwt jwt = Jwt.withTokenValue(secret())
@@ -134,12 +135,16 @@ class AuditCanaryIT {
 					JwtAuthenticationToken token = new JwtAuthenticationToken(jwt,
 							AuthorityUtils.createAuthorityList(secret()));
 					token.setDetails(new BearerTokenAuthenticationToken(jwt.getTokenValue()));
-					yield token;
+					yield VerifiedCredential.builder(VerifiedCredential.JWT, Subject.USER, token)
+						.issuer("https://idp.example")
+						.claims(jwt.getClaims())
+						.build();
 				}
-				case 1 -> new UsernamePasswordAuthenticationToken(
-						User.withUsername("bob").password(secret()).authorities(secret()).build(), secret(),
-						AuthorityUtils.createAuthorityList(secret()));
-				default -> new BearerTokenAuthenticationToken(secret());
+				case 1 -> VerifiedCredential.of("test",
+						new UsernamePasswordAuthenticationToken(
+								User.withUsername("bob").password(secret()).authorities(secret()).build(), secret(),
+								AuthorityUtils.createAuthorityList(secret())));
+				default -> VerifiedCredential.of("test", new BearerTokenAuthenticationToken(secret()));
 			};
 		}
 

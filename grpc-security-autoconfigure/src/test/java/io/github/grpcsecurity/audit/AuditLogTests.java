@@ -15,6 +15,7 @@ import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
@@ -29,6 +30,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
+import org.springframework.security.authentication.TestingAuthenticationToken;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
@@ -98,7 +100,8 @@ class AuditLogTests {
 				.containsEntry("decision.stage", "peer_limits")
 				.containsEntry("decision.reason", "over limit per-peer")
 				.containsEntry("decision.limit", "per-peer")
-				.containsEntry("auth.kind", "api-key")
+				.containsEntry("auth.kind", "test")
+				.containsEntry("auth.principal", "alice")
 				.containsEntry("limit.note", "noted");
 		});
 		assertThat(this.sink.records).extracting(GrpcAuditRecord::type)
@@ -325,7 +328,8 @@ class AuditLogTests {
 			plan.check("refuses on demand", (call) -> {
 				if (call.headers().containsKey(REFUSE)) {
 					call.note("limit.note", "noted");
-					call.note("auth.kind", "api-key");
+					call.authenticated(
+							VerifiedCredential.of("test", new TestingAuthenticationToken("alice", null, "A")));
 					return Verdict.refuse(Refusal.overLimit("per-peer", Duration.ofSeconds(1)));
 				}
 				return Verdict.proceed();

@@ -11,6 +11,7 @@ import io.github.grpcsecurity.server.CallDecision;
 import io.github.grpcsecurity.server.CallObserver;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
@@ -33,11 +34,12 @@ class AuthenticationStageTests {
 	private final ConcurrentLinkedQueue<String> callers = new ConcurrentLinkedQueue<>();
 
 	private TestServer serve(CredentialAuthenticator... authenticators) {
-		return TestServer.inProcess(new EchoService(), List.of(new AuthenticationStage(List.of(authenticators))),
+		return TestServer.inProcess(new EchoService(),
+				List.of(AuthenticationStage.builder().authenticators(List.of(authenticators)).build()),
 				new CallObserver() {
 					@Override
 					public void decided(SecuredCall call, CallDecision decision) {
-						AuthenticationStageTests.this.callers.add(call.authentication().getName() + call.notes());
+						AuthenticationStageTests.this.callers.add(call.caller().name() + call.caller().credentials());
 					}
 				});
 	}
@@ -57,6 +59,11 @@ class AuthenticationStageTests {
 	private static CredentialAuthenticator authenticator(String kind, boolean byHeader) {
 		return new CredentialAuthenticator() {
 			@Override
+			public java.util.Set<String> kinds() {
+				return java.util.Set.of("token");
+			}
+
+			@Override
 			public boolean supports(AuthorizationHeader authorization) {
 				return !byHeader && authorization.hasScheme("token");
 			}
@@ -69,10 +76,10 @@ class AuthenticationStageTests {
 					return CredentialResult.absent();
 				}
 				return switch (credentials) {
-					case "good" -> CredentialResult.authenticated(kind,
-							UsernamePasswordAuthenticationToken.authenticated(kind, null, List.of()));
-					case "unauthenticated" ->
-						CredentialResult.authenticated(kind, new TestingAuthenticationToken(kind, "x"));
+					case "good" -> CredentialResult.authenticated(VerifiedCredential.of(kind,
+							UsernamePasswordAuthenticationToken.authenticated(kind, null, List.of())));
+					case "unauthenticated" -> CredentialResult
+						.authenticated(VerifiedCredential.of(kind, new TestingAuthenticationToken(kind, "x")));
 					case "down" -> CredentialResult.refused(Refusal.unavailable("down"));
 					default -> CredentialResult.refused(Refusal.unauthenticated("bad"));
 				};
@@ -82,6 +89,11 @@ class AuthenticationStageTests {
 
 	private static CredentialAuthenticator later(CredentialAuthenticator delegate, ScheduledExecutorService timer) {
 		return new CredentialAuthenticator() {
+			@Override
+			public java.util.Set<String> kinds() {
+				return java.util.Set.of("token");
+			}
+
 			@Override
 			public boolean supports(AuthorizationHeader authorization) {
 				return delegate.supports(authorization);
@@ -127,7 +139,7 @@ class AuthenticationStageTests {
 		ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
 		try (TestServer server = serve(later(authenticator("token", false), timer))) {
 			assertThat(type.call(server.channel(), headers("token good", null), "x").code()).isEqualTo(Code.OK);
-			assertThat(this.callers.poll()).isEqualTo("token{auth.kind=token}");
+			assertThat(this.callers.poll()).isEqualTo("token[token of USER]");
 			assertThat(type.call(server.channel(), headers("token bad", null), "x").code())
 				.isEqualTo(Code.UNAUTHENTICATED);
 		}
@@ -137,6 +149,11 @@ class AuthenticationStageTests {
 	@Test
 	void callWhenTwoVerifyOneSchemeThenSecondIsAskedIfFirstKnowsNothing() {
 		CredentialAuthenticator ignorant = new CredentialAuthenticator() {
+			@Override
+			public java.util.Set<String> kinds() {
+				return java.util.Set.of("token");
+			}
+
 			@Override
 			public boolean supports(AuthorizationHeader authorization) {
 				return true;

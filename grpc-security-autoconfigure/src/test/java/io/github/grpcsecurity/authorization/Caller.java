@@ -5,6 +5,7 @@ import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.grpc.Metadata;
 
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
@@ -43,8 +44,9 @@ final class Caller {
 				plan.check("test header", (call) -> {
 					String authorities = call.headers().get(AUTHORITIES);
 					if (authorities != null) {
-						call.authenticated(UsernamePasswordAuthenticationToken.authenticated("alice", null,
-								AuthorityUtils.commaSeparatedStringToAuthorityList(authorities)));
+						call.authenticated(
+								VerifiedCredential.of("test", UsernamePasswordAuthenticationToken.authenticated("alice",
+										null, AuthorityUtils.commaSeparatedStringToAuthorityList(authorities))));
 					}
 					return Verdict.proceed();
 				});

@@ -8,6 +8,7 @@ import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
@@ -304,8 +305,8 @@ class GrpcAuthorizationAutoConfigurationTests {
 			@Override
 			public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 				plan.check("test", (call) -> {
-					call.authenticated(new TestingAuthenticationToken("alice", null,
-							AuthorityUtils.createAuthorityList(authority)));
+					call.authenticated(VerifiedCredential.of("test", new TestingAuthenticationToken("alice", null,
+							AuthorityUtils.createAuthorityList(authority))));
 					return Verdict.proceed();
 				});
 			}

@@ -25,6 +25,7 @@ import io.github.grpcsecurity.authentication.jwt.JwtCredentialAuthenticator;
 import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
@@ -318,10 +319,15 @@ class GrpcJwtAutoConfigurationTests {
 
 	@Test
 	void contextWhenApplicationHasItsOwnBeansThenOursBackOff() {
-		AuthenticationStage stage = new AuthenticationStage(List.of());
+		AuthenticationStage stage = AuthenticationStage.builder().authenticators(List.of()).build();
 		good().withBean(AuthenticationStage.class, () -> stage)
 			.run((context) -> assertThat(context.getBean(AuthenticationStage.class)).isSameAs(stage));
 		this.runner.withBean(CredentialAuthenticator.class, () -> new CredentialAuthenticator() {
+			@Override
+			public java.util.Set<String> kinds() {
+				return java.util.Set.of("token");
+			}
+
 			@Override
 			public boolean supports(AuthorizationHeader authorization) {
 				return true;
@@ -329,8 +335,8 @@ class GrpcJwtAutoConfigurationTests {
 
 			@Override
 			public CredentialResult authenticate(SecuredCall call, AuthorizationHeader authorization) {
-				return CredentialResult.authenticated("mine",
-						UsernamePasswordAuthenticationToken.authenticated("dave", null, List.of()));
+				return CredentialResult.authenticated(VerifiedCredential.of("mine",
+						UsernamePasswordAuthenticationToken.authenticated("dave", null, List.of())));
 			}
 		}).run((context) -> assertThat(call(context, "anything")).startsWith("dave"));
 	}

@@ -21,6 +21,7 @@ import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.RecordingObserver;
@@ -151,18 +152,27 @@ class ProxyHeadersIT {
 	@ParameterizedTest
 	@EnumSource
 	void callWhenBearerTokenComesOverPlaintextThenOnlySidecarThatVouchesBringsItIn(CallType type) {
-		AuthenticationStage authentication = new AuthenticationStage(List.of(new CredentialAuthenticator() {
-			@Override
-			public boolean supports(AuthorizationHeader authorization) {
-				return true;
-			}
+		AuthenticationStage authentication = AuthenticationStage.builder()
+			.authenticators(List.of(new CredentialAuthenticator() {
+				@Override
+				public java.util.Set<String> kinds() {
+					return java.util.Set.of("token");
+				}
 
-			@Override
-			public CredentialResult authenticate(SecuredCall call, AuthorizationHeader authorization) {
-				return (authorization != null) ? CredentialResult.authenticated("test",
-						new TestingAuthenticationToken("alice", null, "ROLE_A")) : CredentialResult.absent();
-			}
-		}));
+				@Override
+				public boolean supports(AuthorizationHeader authorization) {
+					return true;
+				}
+
+				@Override
+				public CredentialResult authenticate(SecuredCall call, AuthorizationHeader authorization) {
+					return (authorization != null)
+							? CredentialResult.authenticated(VerifiedCredential.of("test",
+									new TestingAuthenticationToken("alice", null, "ROLE_A")))
+							: CredentialResult.absent();
+				}
+			}))
+			.build();
 		Metadata vouched = new Metadata();
 		put(vouched, "authorization", "Bearer good");
 		put(vouched, XFCC, "Hash=" + HASH);

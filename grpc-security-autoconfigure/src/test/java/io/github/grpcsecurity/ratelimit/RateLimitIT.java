@@ -26,6 +26,7 @@ import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoGrpc;
 import io.github.grpcsecurity.testing.EchoReply;
@@ -125,7 +126,8 @@ class RateLimitIT {
 				this.asked++;
 				String user = call.headers().get(USER);
 				if (user != null) {
-					call.authenticated(UsernamePasswordAuthenticationToken.authenticated(user, null, List.of()));
+					call.authenticated(VerifiedCredential.of("test",
+							UsernamePasswordAuthenticationToken.authenticated(user, null, List.of())));
 				}
 				return Verdict.proceed();
 			});

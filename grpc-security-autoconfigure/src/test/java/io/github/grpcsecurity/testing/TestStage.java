@@ -7,6 +7,7 @@ import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.grpc.Metadata;
 
 import org.springframework.security.authentication.TestingAuthenticationToken;
@@ -32,8 +33,8 @@ public record TestStage(SecurityStage stage, CallCheck callCheck, MessageCheck m
 			if (user != null) {
 				int colon = user.indexOf(':');
 				String[] roles = (colon < 0) ? new String[0] : user.substring(colon + 1).split(",");
-				call.authenticated(
-						new TestingAuthenticationToken((colon < 0) ? user : user.substring(0, colon), null, roles));
+				call.authenticated(VerifiedCredential.of("test",
+						new TestingAuthenticationToken((colon < 0) ? user : user.substring(0, colon), null, roles)));
 			}
 			return Verdict.proceed();
 		});

@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Collectors;
 
@@ -19,6 +20,8 @@ import io.github.grpcsecurity.authentication.jwt.InspectedToken.MalformedTokenEx
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
+import io.github.grpcsecurity.server.VerifiedCredential.Subject;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.core.convert.converter.Converter;
@@ -28,6 +31,7 @@ import org.springframework.security.core.Authentication;
 import org.springframework.security.core.AuthenticationException;
 import org.springframework.security.core.userdetails.UserDetailsService;
 import org.springframework.security.oauth2.jwt.Jwt;
+import org.springframework.security.oauth2.jwt.JwtClaimNames;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtValidationException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
@@ -48,6 +52,9 @@ import org.springframework.util.Assert;
 public final class JwtCredentialAuthenticator implements CredentialAuthenticator, AutoCloseable {
 
 	private static final String SCHEME = "Bearer";
+
+	/** The kind of a token that only a provider of the application understood. */
+	private static final String BEARER = "bearer";
 
 	private final GrpcSecurityThreads threads;
 
@@ -88,6 +95,11 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 	@Override
 	public void close() {
 		this.issuers.values().forEach((issuer) -> issuer.keys().close());
+	}
+
+	@Override
+	public Set<String> kinds() {
+		return Set.of(VerifiedCredential.JWT, BEARER);
 	}
 
 	@Override
@@ -221,8 +233,19 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		if (violation != null) {
 			return refused(violation);
 		}
-		return CredentialResult.authenticated((CertificateBinding.jwt(authentication) != null) ? "jwt" : "bearer",
-				authentication);
+		Jwt jwt = CertificateBinding.jwt(authentication);
+		if (jwt == null) {
+			return CredentialResult.authenticated(VerifiedCredential.of(BEARER, authentication));
+		}
+		return CredentialResult
+			.authenticated(VerifiedCredential.builder(VerifiedCredential.JWT, Subject.USER, authentication)
+				.issuer(jwt.getClaimAsString(JwtClaimNames.ISS))
+				.id(jwt.getId())
+				.keyId((jwt.getHeaders().get("kid") instanceof String kid) ? kid : null)
+				.issuedAt(jwt.getIssuedAt())
+				.expiresAt(jwt.getExpiresAt())
+				.claims(jwt.getClaims())
+				.build());
 	}
 
 	private static CredentialResult refused(String reason) {

@@ -24,8 +24,10 @@ import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.authentication.jwt.TestTokens.Token;
 import io.github.grpcsecurity.server.CallDecision;
 import io.github.grpcsecurity.server.CallObserver;
+import io.github.grpcsecurity.server.GrpcCaller;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
@@ -67,7 +69,7 @@ class JwtCredentialAuthenticatorTests {
 
 	private final ConcurrentLinkedQueue<String> reasons = new ConcurrentLinkedQueue<>();
 
-	private final ConcurrentLinkedQueue<Map<String, String>> notes = new ConcurrentLinkedQueue<>();
+	private final ConcurrentLinkedQueue<GrpcCaller> seen = new ConcurrentLinkedQueue<>();
 
 	private volatile Instant now = TestTokens.NOW;
 
@@ -81,12 +83,13 @@ class JwtCredentialAuthenticatorTests {
 	}
 
 	private TestServer serve(JwtCredentialAuthenticator authenticator) {
-		return TestServer.inProcess(this.service, List.of(new AuthenticationStage(List.of(authenticator))),
+		return TestServer.inProcess(this.service,
+				List.of(AuthenticationStage.builder().authenticators(List.of(authenticator)).build()),
 				new CallObserver() {
 					@Override
 					public void decided(SecuredCall call, CallDecision decision) {
 						JwtCredentialAuthenticatorTests.this.callers.add(call.authentication());
-						JwtCredentialAuthenticatorTests.this.notes.add(call.notes());
+						JwtCredentialAuthenticatorTests.this.seen.add(call.caller());
 						if (decision.refusal() != null) {
 							JwtCredentialAuthenticatorTests.this.reasons.add(decision.refusal().reason());
 						}
@@ -115,7 +118,11 @@ class JwtCredentialAuthenticatorTests {
 			Authentication caller = this.callers.poll();
 			assertThat(caller).isInstanceOf(JwtAuthenticationToken.class);
 			assertThat(caller.getName()).isEqualTo("alice");
-			assertThat(this.notes.poll()).containsEntry("auth.kind", "jwt");
+			assertThat(this.seen.poll().credential(VerifiedCredential.JWT)).satisfies((credential) -> {
+				assertThat(credential.subject()).isEqualTo(VerifiedCredential.Subject.USER);
+				assertThat(credential.issuer()).isEqualTo(credential.claims().get("iss")).isNotNull();
+				assertThat(credential.expiresAt()).isNotNull();
+			});
 		}
 	}
 

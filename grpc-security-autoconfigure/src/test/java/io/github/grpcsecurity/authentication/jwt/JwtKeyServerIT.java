@@ -113,7 +113,8 @@ class JwtKeyServerIT {
 			.clock((InstantSource) () -> this.now)
 			.issuers(List.of(issuer))
 			.build();
-		return TestServer.inProcess(new EchoService(), List.of(new AuthenticationStage(List.of(this.authenticator))));
+		return TestServer.inProcess(new EchoService(),
+				List.of(AuthenticationStage.builder().authenticators(List.of(this.authenticator)).build()));
 	}
 
 	private JwtIssuer published() {
@@ -262,7 +263,7 @@ class JwtKeyServerIT {
 			.build();
 		GrpcServerSecurity security = GrpcServerSecurity.builder()
 			.executor(this.threads.executor())
-			.stages(List.of(new AuthenticationStage(List.of(this.authenticator))))
+			.stages(List.of(AuthenticationStage.builder().authenticators(List.of(this.authenticator)).build()))
 			.build();
 		ExecutorService single = Executors.newSingleThreadExecutor();
 		EchoService service = new EchoService();

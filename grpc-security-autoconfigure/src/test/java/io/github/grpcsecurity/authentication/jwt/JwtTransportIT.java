@@ -42,11 +42,12 @@ class JwtTransportIT {
 
 	private final GrpcSecurityThreads threads = new GrpcSecurityThreads();
 
-	private final AuthenticationStage stage = new AuthenticationStage(
-			List.of(JwtCredentialAuthenticator.builder(this.threads)
-				.clock(InstantSource.fixed(TestTokens.NOW))
-				.issuers(List.of(TestTokens.issuerWithKeys()))
-				.build()));
+	private final AuthenticationStage stage = AuthenticationStage.builder()
+		.authenticators(List.of(JwtCredentialAuthenticator.builder(this.threads)
+			.clock(InstantSource.fixed(TestTokens.NOW))
+			.issuers(List.of(TestTokens.issuerWithKeys()))
+			.build()))
+		.build();
 
 	private final EchoService service = new EchoService();
 

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.function.Function;
 
 import io.github.grpcsecurity.authentication.CredentialResult;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.grpc.Status.Code;
 import org.junit.jupiter.api.Test;
 
@@ -20,7 +21,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 class UserProvidersTests {
 
 	private static final Function<Authentication, CredentialResult> ACCEPT = (authentication) -> CredentialResult
-		.authenticated("test", authentication);
+		.authenticated(VerifiedCredential.of("test", authentication));
 
 	private final Deque<Runnable> tasks = new ArrayDeque<>();
 

@@ -1,0 +1,34 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.List;
+
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+
+/**
+ * Settings for authentication that are about no single kind of credential.
+ *
+ * @param requirements Which kinds of credential calls need, of which the first whose
+ * patterns match a method counts. Methods without one need what authorization asks for.
+ * @param forwardCredentials Whether handlers see the headers that carry credentials.
+ * @since 0.1.0
+ */
+@ConfigurationProperties("grpc.security.authentication")
+public record GrpcAuthenticationProperties(@DefaultValue List<Requirement> requirements,
+		@DefaultValue("false") boolean forwardCredentials) {
+
+	/**
+	 * Which kinds of credential calls of some methods need.
+	 *
+	 * @param methods Patterns of the methods, such as bank.Admin/*. Health checks and
+	 * reflection need credentials only if a pattern spells out their service.
+	 * @param anyOf Kinds of which the caller must present at least one: jwt,
+	 * opaque-token, certificate, api-key, basic.
+	 * @param allOf Kinds of which the caller must present every one.
+	 */
+	public record Requirement(@DefaultValue List<String> methods, @DefaultValue List<String> anyOf,
+			@DefaultValue List<String> allOf) {
+
+	}
+
+}
