@@ -6,6 +6,7 @@ import java.security.cert.Certificate;
 import java.security.cert.CertificateEncodingException;
 import java.security.cert.CertificateParsingException;
 import java.security.cert.X509Certificate;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HexFormat;
@@ -45,10 +46,13 @@ public final class PeerIdentity {
 
 	private final byte @Nullable [] sha256;
 
-	private PeerIdentity(Kind kind, List<String> names, byte @Nullable [] sha256) {
+	private final @Nullable Instant expiresAt;
+
+	private PeerIdentity(Kind kind, List<String> names, byte @Nullable [] sha256, @Nullable Instant expiresAt) {
 		this.kind = kind;
 		this.names = List.copyOf(names);
 		this.sha256 = sha256;
+		this.expiresAt = expiresAt;
 	}
 
 	/**
@@ -57,6 +61,11 @@ public final class PeerIdentity {
 	 * @return the identity
 	 */
 	public static PeerIdentity of(X509Certificate certificate) {
+		PeerIdentity named = named(certificate);
+		return new PeerIdentity(named.kind, named.names, named.sha256, certificate.getNotAfter().toInstant());
+	}
+
+	private static PeerIdentity named(X509Certificate certificate) {
 		byte[] sha256 = sha256(certificate);
 		List<String> uris = new ArrayList<>();
 		List<String> dnsNames = new ArrayList<>();
@@ -97,13 +106,13 @@ public final class PeerIdentity {
 			byte @Nullable [] sha256) {
 		byte[] digest = (sha256 != null) ? sha256.clone() : null;
 		if (!uris.isEmpty()) {
-			return new PeerIdentity(Kind.URI, uris, digest);
+			return new PeerIdentity(Kind.URI, uris, digest, null);
 		}
 		if (!dnsNames.isEmpty()) {
-			return new PeerIdentity(Kind.DNS, dnsNames, digest);
+			return new PeerIdentity(Kind.DNS, dnsNames, digest, null);
 		}
 		if (subject != null && !subject.isEmpty()) {
-			return new PeerIdentity(Kind.SUBJECT, List.of(subject), digest);
+			return new PeerIdentity(Kind.SUBJECT, List.of(subject), digest, null);
 		}
 		return (digest != null) ? fingerprint(digest) : null;
 	}
@@ -132,7 +141,7 @@ public final class PeerIdentity {
 	}
 
 	private static PeerIdentity fingerprint(byte[] sha256) {
-		return new PeerIdentity(Kind.FINGERPRINT, List.of(HexFormat.of().formatHex(sha256)), sha256);
+		return new PeerIdentity(Kind.FINGERPRINT, List.of(HexFormat.of().formatHex(sha256)), sha256, null);
 	}
 
 	private static byte[] sha256(X509Certificate certificate) {
@@ -174,6 +183,15 @@ public final class PeerIdentity {
 	 */
 	public byte @Nullable [] certificateSha256() {
 		return (this.sha256 != null) ? this.sha256.clone() : null;
+	}
+
+	/**
+	 * When the certificate runs out.
+	 * @return its {@code notAfter}; {@code null} if a proxy that vouches for the peer did
+	 * not show the certificate
+	 */
+	public @Nullable Instant expiresAt() {
+		return this.expiresAt;
 	}
 
 	/** The first name. */
