@@ -138,9 +138,10 @@ class GrpcSpiffeAutoConfigurationTests {
 					"Correct the name, without spiffe:// and path, or add the trust domain to the bundle map."));
 	}
 
-	@Test
-	void runWhenTrustDomainsStandAloneThenSaysSo() {
-		this.runner.withPropertyValues(REQUIRE, "grpc.security.tls.spiffe.trust-domains=bank")
+	@ParameterizedTest
+	@ValueSource(strings = { "trust-domains", "trust-domains[0]" })
+	void runWhenTrustDomainsStandAloneThenSaysSo(String name) {
+		this.runner.withPropertyValues(REQUIRE, "grpc.security.tls.spiffe." + name + "=bank")
 			.run((context) -> assertFails(context,
 					"grpc.security.tls.spiffe.trust-domains is set, but neither grpc.security.tls.spiffe.bundle-map nor "
 							+ "grpc.security.tls.spiffe.workload-api-socket is.",
