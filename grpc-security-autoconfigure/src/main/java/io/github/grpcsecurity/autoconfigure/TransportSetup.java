@@ -57,7 +57,7 @@ final class TransportSetup {
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
 			"ciphers", "reload-interval", "expiry-warning", "spiffe.bundle-map", "spiffe.workload-api-socket",
-			"spiffe.trust-domains", "crl.locations", "crl.undetermined");
+			"spiffe.trust-domains", "crl.locations", "crl.undetermined", "crl.next-update-grace");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();
@@ -93,6 +93,7 @@ final class TransportSetup {
 		needed.put("trust-store-type", "trust-store");
 		needed.put("trust-store-password", "trust-store");
 		needed.put("crl.undetermined", "crl.locations");
+		needed.put("crl.next-update-grace", "crl.locations");
 		return needed;
 	}
 
@@ -207,7 +208,8 @@ final class TransportSetup {
 	}
 
 	private boolean isSet(String name) {
-		// As a list, which a single value is as well: an object is not found in the elements
+		// As a list, which a single value is as well: an object is not found in the
+		// elements
 		// that a list in YAML becomes
 		return this.binder.bind(TLS + name, Bindable.listOf(String.class)).isBound();
 	}

@@ -293,8 +293,8 @@ class GrpcTransportAutoConfigurationTests {
 
 	@ParameterizedTest
 	@CsvSource({ "protocols[0],TLSv1.3", "protocols,TLSv1.3", "ciphers[0],TLS_AES_128_GCM_SHA256", "reload-interval,1m",
-			"crl.locations[0],/etc/tls/crl", "crl.undetermined,allow", "spiffe.trust-domains[0],bank.example",
-			"sni[0].host,api.bank.example" })
+			"crl.locations[0],/etc/tls/crl", "crl.undetermined,allow", "crl.next-update-grace,1h",
+			"spiffe.trust-domains[0],bank.example", "sni[0].host,api.bank.example" })
 	void runWhenPlaintextMeetsASettingThatMeansNothingThenNamesIt(String name, String value) {
 		String property = "grpc.security.tls." + name.replaceFirst("\\[0].*", "");
 		this.runner
@@ -354,8 +354,8 @@ class GrpcTransportAutoConfigurationTests {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
 			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
 					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
-					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY), List.of(),
-					new GrpcTlsProperties.Spiffe(List.of(), null, null))
+					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY, null),
+					List.of(), new GrpcTlsProperties.Spiffe(List.of(), null, null))
 				.toString()).doesNotContain("s3cret"));
 	}
 
