@@ -25,6 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.assertj.AssertableApplicationContext;
@@ -83,11 +84,20 @@ class GrpcSpiffeAutoConfigurationTests {
 
 	@Test
 	void runWhenFileChangesThenItIsReadAfterInterval() {
-		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=10ms")
+		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=100ms")
 			.run((context) -> {
 				write("partner");
 				Awaitility.await().until(() -> context.getBean(SpiffeTrust.class).trustDomains().contains("partner"));
 			});
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "-1s", "99ms" })
+	void runWhenIntervalIsTooShortThenNamesTheProperty(String interval) {
+		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=" + interval)
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class,
+						(failure) -> assertThat(failure.getName()).isEqualTo("grpc.security.tls.reload-interval")));
 	}
 
 	@Test
