@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.tls;
 
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -163,8 +164,13 @@ public final class SpiffeTrust implements AutoCloseable {
 		return names;
 	}
 
-	X509ExtendedTrustManager trustManager() {
+	SpiffeTrustManager trustManager() {
 		return this.trustManager;
+	}
+
+	/** The roots of all trust domains. */
+	Set<X509Certificate> roots() {
+		return this.map.roots();
 	}
 
 	private @Nullable X509ExtendedTrustManager domain(String name) {
