@@ -62,7 +62,7 @@ class TlsReloadIT {
 	private static final int CLIENTS = 8;
 
 	/** So many are served before the first rotation, to compare with. */
-	private static final int CALLS_BEFORE = 400;
+	private static final int CALLS_BEFORE = 200;
 
 	/** So much has to be served between two rotations. */
 	private static final int CALLS_PER_ROTATION = 4;
@@ -167,6 +167,7 @@ class TlsReloadIT {
 		AtomicBoolean stopped = new AtomicBoolean();
 		AtomicInteger calls = new AtomicInteger();
 		Semaphore served = new Semaphore(0);
+		Semaphore turns = new Semaphore(0);
 		AtomicReference<Queue<Long>> handshakes = new AtomicReference<>(new ConcurrentLinkedQueue<>());
 		AtomicReference<Queue<Long>> onOpenConnection = new AtomicReference<>(new ConcurrentLinkedQueue<>());
 		ManagedChannel open = NettyChannelBuilder.forAddress("127.0.0.1", port()).sslContext(clientContext()).build();
@@ -186,6 +187,7 @@ class TlsReloadIT {
 							failures.add(type + ": " + code);
 						}
 						served.release();
+						turns.release();
 					}
 					return null;
 				}));
@@ -193,6 +195,10 @@ class TlsReloadIT {
 
 			running.add(clients.submit(() -> {
 				while (!stopped.get()) {
+					// At the pace of the others, so as not to take their time
+					if (!turns.tryAcquire(100, TimeUnit.MILLISECONDS)) {
+						continue;
+					}
 					long begin = System.nanoTime();
 					Status.Code code = CallType.UNARY.call(open).code();
 					onOpenConnection.get().add(System.nanoTime() - begin);
