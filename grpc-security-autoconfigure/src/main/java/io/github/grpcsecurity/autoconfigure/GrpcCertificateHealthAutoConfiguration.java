@@ -39,7 +39,7 @@ public final class GrpcCertificateHealthAutoConfiguration {
 					"A warning cannot come after the certificate has expired. Set it to a duration such as 14d, or to "
 							+ "0 for no warning");
 		}
-		return new CertificateHealthIndicator(transport.credentials(), warning,
+		return new CertificateHealthIndicator(transport.credentials(), transport.sniCertificates(), warning,
 				clock.getIfUnique(InstantSource::system));
 	}
 

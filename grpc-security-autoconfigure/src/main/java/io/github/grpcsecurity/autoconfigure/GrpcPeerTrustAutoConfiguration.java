@@ -5,8 +5,10 @@ import java.time.InstantSource;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.tls.PeerTrust;
 import io.github.grpcsecurity.tls.RevocationReload;
+import io.github.grpcsecurity.tls.RevocationReloadObserver;
 import io.github.grpcsecurity.tls.TransportConfigurer;
 
+import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
@@ -33,8 +35,9 @@ public final class GrpcPeerTrustAutoConfiguration {
 	@Bean
 	@ConditionalOnMissingBean
 	RevocationReload grpcRevocationReload(TransportConfigurer transport, GrpcSecurityThreads threads,
-			GrpcTlsProperties properties) {
-		return new RevocationReload(transport.credentials(), threads, properties.reloadInterval());
+			GrpcTlsProperties properties, ObjectProvider<RevocationReloadObserver> observers) {
+		return new RevocationReload(transport.credentials(), threads,
+				GrpcTlsReloadAutoConfiguration.interval(properties), observers.orderedStream().toList());
 	}
 
 }

@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.time.Duration;
+
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.tls.ClientAuth;
 import io.github.grpcsecurity.tls.SpiffeTrust;
@@ -43,11 +45,12 @@ public final class GrpcSpiffeAutoConfiguration {
 					"Add tools.jackson.core:jackson-databind, or remove grpc.security.tls.spiffe.*.");
 		}
 		checkClientsShowIdentities(BUNDLE_MAP, properties);
+		Duration interval = GrpcTlsReloadAutoConfiguration.interval(properties);
 		String value = String.valueOf(properties.spiffe().bundleMap());
 		TlsLocation location = new TlsLocation(BUNDLE_MAP, value,
 				ApplicationResourceLoader.get(resources, true).getResource(value));
 		SpiffeTrust trust = new SpiffeTrust(location, properties.spiffe().trustDomains());
-		trust.poll(threads.scheduler(), threads.executor(), properties.reloadInterval());
+		trust.poll(threads.scheduler(), threads.executor(), interval);
 		return trust;
 	}
 

@@ -2,8 +2,8 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.time.InstantSource;
 
+import io.github.grpcsecurity.tls.MicrometerRevocationReloadObserver;
 import io.github.grpcsecurity.tls.MicrometerTlsReloadObserver;
-import io.github.grpcsecurity.tls.TlsCredentials;
 import io.github.grpcsecurity.tls.TransportConfigurer;
 import io.micrometer.core.instrument.MeterRegistry;
 
@@ -31,9 +31,14 @@ public final class GrpcTlsMetricsAutoConfiguration {
 	@ConditionalOnMissingBean
 	MicrometerTlsReloadObserver grpcTlsReloadObserver(MeterRegistry registry, TransportConfigurer transport,
 			ObjectProvider<InstantSource> clock) {
-		TlsCredentials credentials = transport.credentials();
-		return new MicrometerTlsReloadObserver(registry, (credentials != null) ? credentials.current() : null,
+		return new MicrometerTlsReloadObserver(registry, transport.credentials(), transport.sniCertificates(),
 				clock.getIfUnique(InstantSource::system));
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	MicrometerRevocationReloadObserver grpcRevocationReloadObserver(MeterRegistry registry) {
+		return new MicrometerRevocationReloadObserver(registry);
 	}
 
 }

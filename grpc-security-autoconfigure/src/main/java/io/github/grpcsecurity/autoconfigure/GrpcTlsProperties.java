@@ -107,8 +107,12 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 	 * directories that hold nothing else. No revocation is checked if not set.
 	 * @param undetermined What happens to a client certificate about which no list says
 	 * anything, because its issuer has none or it cannot be read.
+	 * @param nextUpdateGrace Time after its nextUpdate at which a list that was not
+	 * replaced no longer counts, except for those it names. Seconds are used if no unit
+	 * is given; lists count until they are replaced if not set.
 	 */
-	public record Crl(@DefaultValue List<String> locations, @DefaultValue("deny") Undetermined undetermined) {
+	public record Crl(@DefaultValue List<String> locations, @DefaultValue("deny") Undetermined undetermined,
+			@DurationUnit(ChronoUnit.SECONDS) @Nullable Duration nextUpdateGrace) {
 	}
 
 }

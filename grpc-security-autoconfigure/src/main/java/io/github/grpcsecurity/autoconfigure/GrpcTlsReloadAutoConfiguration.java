@@ -39,12 +39,7 @@ public final class GrpcTlsReloadAutoConfiguration {
 	TlsReloader grpcTlsReloader(TransportConfigurer transport, GrpcTlsProperties properties,
 			GrpcSecurityThreads threads, ObjectProvider<TlsReloadObserver> observers,
 			ObjectProvider<SslBundles> bundles, ObjectProvider<WorkloadApi> workload) {
-		Duration interval = properties.reloadInterval();
-		if (!interval.isZero() && interval.compareTo(SHORTEST) < 0) {
-			throw new InvalidConfigurationPropertyValueException(INTERVAL, interval,
-					"Certificates are looked at every 100ms at most. Set it to a duration such as 10s, or to 0 to "
-							+ "never look at them again");
-		}
+		Duration interval = interval(properties);
 		TlsReloader reloader = new TlsReloader(transport.credentials(), interval, threads,
 				observers.orderedStream().toList());
 		String bundle = properties.bundle();
@@ -64,6 +59,17 @@ public final class GrpcTlsReloadAutoConfiguration {
 			reloadServerNames(transport, properties, threads, observers, bundles);
 		}
 		return reloader;
+	}
+
+	/** The interval for everything that is looked at again and again. */
+	static Duration interval(GrpcTlsProperties properties) {
+		Duration interval = properties.reloadInterval();
+		if (!interval.isZero() && interval.compareTo(SHORTEST) < 0) {
+			throw new InvalidConfigurationPropertyValueException(INTERVAL, interval,
+					"Certificates are looked at every 100ms at most. Set it to a duration such as 10s, or to 0 to "
+							+ "never look at them again");
+		}
+		return interval;
 	}
 
 	/**

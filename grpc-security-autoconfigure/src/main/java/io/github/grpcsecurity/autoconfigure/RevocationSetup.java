@@ -2,6 +2,7 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,8 +43,20 @@ final class RevocationSetup {
 		}
 		List<Path> paths = new ArrayList<>();
 		locations.forEach((location) -> paths.add(path(location)));
-		return new RevocationChecker(new CertificateRevocationLists(paths, InstantSource.system()),
+		return new RevocationChecker(new CertificateRevocationLists(paths, InstantSource.system(), grace()),
 				this.tls.crl().undetermined());
+	}
+
+	private @Nullable Duration grace() {
+		Duration grace = this.tls.crl().nextUpdateGrace();
+		if (grace != null && grace.isNegative()) {
+			throw new TlsConfigurationException(
+					"grpc.security.tls.crl.next-update-grace is '" + grace
+							+ "', so that lists would be out of force before they are due.",
+					"Set it to a duration such as 1d, to 0 for no grace, or remove it to keep lists in force until "
+							+ "they are replaced.");
+		}
+		return grace;
 	}
 
 	private Path path(String location) {

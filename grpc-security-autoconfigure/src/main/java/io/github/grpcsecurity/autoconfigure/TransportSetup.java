@@ -29,6 +29,7 @@ import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 
+import org.springframework.boot.context.properties.bind.Bindable;
 import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.io.ApplicationResourceLoader;
 import org.springframework.boot.ssl.NoSuchSslBundleException;
@@ -55,7 +56,8 @@ final class TransportSetup {
 	private static final List<String> OWN_TLS = List.of("bundle", "certificate-chain", "private-key",
 			"private-key-password", "key-store", "key-store-type", "key-store-password", "key-alias", "key-password",
 			"trust-certificates", "trust-store", "trust-store-type", "trust-store-password", "client-auth", "protocols",
-			"ciphers", "expiry-warning", "spiffe.bundle-map", "spiffe.workload-api-socket", "spiffe.trust-domains");
+			"ciphers", "reload-interval", "expiry-warning", "spiffe.bundle-map", "spiffe.workload-api-socket",
+			"spiffe.trust-domains", "crl.locations", "crl.undetermined", "crl.next-update-grace");
 
 	/** Settings that mean nothing without another one. */
 	private static final Map<String, String> NEEDED = needed();
@@ -90,6 +92,8 @@ final class TransportSetup {
 		needed.put("key-password", "key-store");
 		needed.put("trust-store-type", "trust-store");
 		needed.put("trust-store-password", "trust-store");
+		needed.put("crl.undetermined", "crl.locations");
+		needed.put("crl.next-update-grace", "crl.locations");
 		return needed;
 	}
 
@@ -197,9 +201,6 @@ final class TransportSetup {
 				return TLS + name;
 			}
 		}
-		if (!this.tls.crl().locations().isEmpty()) {
-			return RevocationSetup.LOCATIONS;
-		}
 		if (!this.tls.sni().isEmpty()) {
 			return TLS + "sni";
 		}
@@ -207,7 +208,10 @@ final class TransportSetup {
 	}
 
 	private boolean isSet(String name) {
-		return this.binder.bind(TLS + name, Object.class).isBound();
+		// As a list, which a single value is as well: an object is not found in the
+		// elements
+		// that a list in YAML becomes
+		return this.binder.bind(TLS + name, Bindable.listOf(String.class)).isBound();
 	}
 
 	private Duration handshakeTimeout() {

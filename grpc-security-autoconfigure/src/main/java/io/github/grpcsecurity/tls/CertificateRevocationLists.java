@@ -10,6 +10,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.cert.CRLException;
 import java.security.cert.X509Certificate;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -36,7 +37,8 @@ import org.jspecify.annotations.Nullable;
  * changes, as gRFC A69 says: if everything could be read, what is in force is what is
  * there; if anything could not, lists are added and replaced but none is dropped.
  * <p>
- * That a list is older than its {@code nextUpdate} does not put it out of force.
+ * That a list is older than its {@code nextUpdate} does not put it out of force, unless
+ * there is an end to its grace: then it says of nobody any more that it is not revoked.
  * Thread-safe.
  *
  * @since 0.1.0
@@ -55,6 +57,8 @@ public final class CertificateRevocationLists {
 
 	private final InstantSource clock;
 
+	private final @Nullable Duration grace;
+
 	private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
 
 	// Guarded by this
@@ -70,6 +74,9 @@ public final class CertificateRevocationLists {
 	private final Set<RevocationList> outdated = new HashSet<>();
 
 	// Guarded by this
+	private final Set<RevocationList> overdue = new HashSet<>();
+
+	// Guarded by this
 	private List<X509Certificate> issuers = List.of();
 
 	private volatile Map<X500Principal, List<RevocationList>> byIssuer = Map.of();
@@ -82,19 +89,35 @@ public final class CertificateRevocationLists {
 	 * @param clock tells whether lists are outdated
 	 */
 	public CertificateRevocationLists(Collection<Path> locations, InstantSource clock) {
+		this(locations, clock, null);
+	}
+
+	/**
+	 * Reads all lists for the first time, and believes them for a time only.
+	 * @param locations files and directories; the files of a directory are lists, each in
+	 * PEM or DER, except for those whose name starts with a dot
+	 * @param clock tells whether lists are outdated
+	 * @param grace how long after its {@code nextUpdate} a list stays in force; for ever
+	 * if {@code null}. What it names stays revoked.
+	 */
+	public CertificateRevocationLists(Collection<Path> locations, InstantSource clock, @Nullable Duration grace) {
 		this.locations = List.copyOf(locations);
 		this.clock = clock;
+		this.grace = grace;
 		reload();
 	}
 
 	/**
 	 * Looks at all files and takes into use what has changed. Reads files: not for
 	 * threads that carry calls.
+	 * @return whether everything could be read
 	 */
-	public void reload() {
-		if (read()) {
+	public boolean reload() {
+		Pass pass = read();
+		if (pass.changed()) {
 			this.listeners.forEach(Runnable::run);
 		}
+		return pass.complete();
 	}
 
 	void onChange(Runnable listener) {
@@ -129,14 +152,19 @@ public final class CertificateRevocationLists {
 				status = RevocationStatus.REVOKED;
 			}
 			else if (!same) {
-				status = RevocationStatus.UNREVOKED;
+				status = isOverdue(list) ? RevocationStatus.UNDETERMINED : RevocationStatus.UNREVOKED;
 			}
 			newest = list.thisUpdate();
 		}
 		return status;
 	}
 
-	private synchronized boolean read() {
+	private boolean isOverdue(RevocationList list) {
+		Instant next = list.nextUpdate();
+		return this.grace != null && next != null && this.clock.instant().isAfter(next.plus(this.grace));
+	}
+
+	private synchronized Pass read() {
 		Map<Path, CrlFile> found = new LinkedHashMap<>();
 		Set<String> newProblems = new TreeSet<>();
 		for (Path location : this.locations) {
@@ -155,8 +183,9 @@ public final class CertificateRevocationLists {
 			logger.info("Certificate revocation lists in force: " + describe());
 		}
 		report(newProblems);
-		warnIfOutdated();
-		return changed;
+		// Time alone can put a list out of force
+		changed |= reportOutdated();
+		return new Pass(changed, newProblems.isEmpty());
 	}
 
 	private void read(Path location, Map<Path, CrlFile> found, Set<String> newProblems) {
@@ -301,18 +330,38 @@ public final class CertificateRevocationLists {
 		}
 	}
 
-	private void warnIfOutdated() {
+	private boolean reportOutdated() {
 		Set<RevocationList> present = new HashSet<>();
 		this.byIssuer.values().forEach(present::addAll);
 		this.outdated.retainAll(present);
+		this.overdue.retainAll(present);
 		Instant now = this.clock.instant();
+		boolean more = false;
 		for (RevocationList list : present) {
 			Instant next = list.nextUpdate();
-			if (next != null && next.isBefore(now) && this.outdated.add(list)) {
+			if (isOverdue(list)) {
+				if (this.overdue.add(list)) {
+					more = true;
+					logger.error("The certificate revocation list of " + list.issuer().getName()
+							+ " should have been replaced by " + next + " (nextUpdate), and its grace is over "
+							+ "(grpc.security.tls.crl.next-update-grace): those it does not name are undetermined");
+				}
+			}
+			else if (next != null && next.isBefore(now) && this.outdated.add(list)) {
 				logger.warn("The certificate revocation list of " + list.issuer().getName()
 						+ " stays in force, but should have been replaced by " + next + " (nextUpdate)");
 			}
 		}
+		return more;
+	}
+
+	/**
+	 * What came of a look at all files.
+	 *
+	 * @param changed whether certificates can be judged otherwise than before
+	 * @param complete whether everything could be read
+	 */
+	private record Pass(boolean changed, boolean complete) {
 	}
 
 	/**

@@ -31,6 +31,10 @@ public final class MicrometerTlsReloadObserver implements TlsReloadObserver {
 	 */
 	public static final String EXPIRY = "grpc.security.tls.certificate.expiry";
 
+	private final @Nullable TlsCredentials credentials;
+
+	private final SniCertificates sni;
+
 	private final InstantSource clock;
 
 	private final Counter successes;
@@ -42,11 +46,15 @@ public final class MicrometerTlsReloadObserver implements TlsReloadObserver {
 	/**
 	 * Registers the meters.
 	 * @param registry where they are registered
-	 * @param current what is in force; {@code null} if the server does not use this
+	 * @param credentials what the server uses; {@code null} if it does not use this
 	 * library's TLS
+	 * @param sni what it uses for certain hosts
 	 * @param clock tells how long certificates are still valid
 	 */
-	public MicrometerTlsReloadObserver(MeterRegistry registry, @Nullable TlsMaterial current, InstantSource clock) {
+	public MicrometerTlsReloadObserver(MeterRegistry registry, @Nullable TlsCredentials credentials,
+			SniCertificates sni, InstantSource clock) {
+		this.credentials = credentials;
+		this.sni = sni;
 		this.clock = clock;
 		this.successes = counter(registry, "success");
 		this.failures = counter(registry, "failure");
@@ -54,9 +62,7 @@ public final class MicrometerTlsReloadObserver implements TlsReloadObserver {
 			.description("Time until a certificate in use expires")
 			.baseUnit("seconds")
 			.register(registry);
-		if (current != null) {
-			show(current);
-		}
+		show();
 	}
 
 	private static Counter counter(MeterRegistry registry, String result) {
@@ -69,7 +75,7 @@ public final class MicrometerTlsReloadObserver implements TlsReloadObserver {
 	@Override
 	public void reloaded(TlsMaterial material) {
 		this.successes.increment();
-		show(material);
+		show();
 	}
 
 	@Override
@@ -77,12 +83,21 @@ public final class MicrometerTlsReloadObserver implements TlsReloadObserver {
 		this.failures.increment();
 	}
 
-	private void show(TlsMaterial material) {
+	// All of them, because rows that are left out disappear. The material of each host is
+	// exchanged by itself, maybe by several threads at once
+	private synchronized void show() {
 		List<MultiGauge.Row<?>> rows = new ArrayList<>();
+		if (this.credentials != null) {
+			add(rows, this.credentials.current());
+		}
+		this.sni.byHost().values().forEach((host) -> add(rows, host.current()));
+		this.expiry.register(rows, true);
+	}
+
+	private void add(List<MultiGauge.Row<?>> rows, TlsMaterial material) {
 		rows.add(row("server", material.leaf()));
 		material.chain().stream().skip(1).forEach((certificate) -> rows.add(row("intermediate", certificate)));
 		material.trustAnchors().forEach((certificate) -> rows.add(row("trust-anchor", certificate)));
-		this.expiry.register(rows, true);
 	}
 
 	private MultiGauge.Row<?> row(String role, X509Certificate certificate) {

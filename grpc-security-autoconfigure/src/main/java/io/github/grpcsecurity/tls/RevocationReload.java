@@ -1,6 +1,8 @@
 package io.github.grpcsecurity.tls;
 
 import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -20,6 +22,8 @@ public final class RevocationReload implements AutoCloseable {
 
 	private static final Log logger = LogFactory.getLog(RevocationReload.class);
 
+	private final List<RevocationReloadObserver> observers;
+
 	private final @Nullable Future<?> timer;
 
 	private final AtomicBoolean busy = new AtomicBoolean();
@@ -29,8 +33,11 @@ public final class RevocationReload implements AutoCloseable {
 	 * @param credentials may have lists; without any nothing happens
 	 * @param threads run the timer and read the files
 	 * @param interval time between two looks; zero for never
+	 * @param observers are told of each look
 	 */
-	public RevocationReload(@Nullable TlsCredentials credentials, GrpcSecurityThreads threads, Duration interval) {
+	public RevocationReload(@Nullable TlsCredentials credentials, GrpcSecurityThreads threads, Duration interval,
+			Collection<? extends RevocationReloadObserver> observers) {
+		this.observers = List.copyOf(observers);
 		RevocationChecker checker = (credentials != null) ? credentials.revocation() : null;
 		if (checker == null || interval.isZero()) {
 			this.timer = null;
@@ -48,10 +55,11 @@ public final class RevocationReload implements AutoCloseable {
 		try {
 			threads.executor().execute(() -> {
 				try {
-					lists.reload();
+					tell(lists.reload());
 				}
 				catch (RuntimeException ex) {
 					logger.error("Certificate revocation lists could not be read; those in force stay", ex);
+					tell(false);
 				}
 				finally {
 					this.busy.set(false);
@@ -60,6 +68,17 @@ public final class RevocationReload implements AutoCloseable {
 		}
 		catch (RejectedExecutionException ex) {
 			logger.debug("The server is going down", ex);
+		}
+	}
+
+	private void tell(boolean complete) {
+		for (RevocationReloadObserver observer : this.observers) {
+			try {
+				observer.looked(complete);
+			}
+			catch (RuntimeException ex) {
+				logger.warn("An observer of revocation lists failed: " + observer.getClass().getName(), ex);
+			}
 		}
 	}
 

@@ -11,8 +11,10 @@ import java.security.cert.X509Certificate;
 import java.security.interfaces.ECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -205,6 +207,13 @@ final class SpiffeBundleMap {
 
 	Set<String> names() {
 		return new TreeSet<>(this.domains.keySet());
+	}
+
+	/** The roots of all domains. */
+	Set<X509Certificate> roots() {
+		Set<X509Certificate> roots = new HashSet<>();
+		this.domains.values().forEach((domain) -> roots.addAll(Arrays.asList(domain.getAcceptedIssuers())));
+		return roots;
 	}
 
 	/** Trusts what the roots of one domain have issued; {@code null} if it is unknown. */

@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.tls;
 
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -9,6 +10,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 import javax.net.ssl.X509ExtendedTrustManager;
 
@@ -44,6 +46,8 @@ public final class SpiffeTrust implements AutoCloseable {
 	private volatile SpiffeBundleMap map;
 
 	private volatile @Nullable ScheduledFuture<?> polling;
+
+	private final AtomicBoolean busy = new AtomicBoolean();
 
 	/**
 	 * Reads the file for the first time.
@@ -93,8 +97,21 @@ public final class SpiffeTrust implements AutoCloseable {
 	public void poll(ScheduledExecutorService scheduler, Executor executor, Duration interval) {
 		if (!interval.isZero()) {
 			long nanos = interval.toNanos();
-			this.polling = scheduler.scheduleWithFixedDelay(() -> executor.execute(this::reload), nanos, nanos,
-					TimeUnit.NANOSECONDS);
+			this.polling = scheduler.scheduleWithFixedDelay(() -> look(executor), nanos, nanos, TimeUnit.NANOSECONDS);
+		}
+	}
+
+	// A file system that hangs must not take one thread after the other
+	private void look(Executor executor) {
+		if (this.busy.compareAndSet(false, true)) {
+			executor.execute(() -> {
+				try {
+					reload();
+				}
+				finally {
+					this.busy.set(false);
+				}
+			});
 		}
 	}
 
@@ -163,8 +180,13 @@ public final class SpiffeTrust implements AutoCloseable {
 		return names;
 	}
 
-	X509ExtendedTrustManager trustManager() {
+	SpiffeTrustManager trustManager() {
 		return this.trustManager;
+	}
+
+	/** The roots of all trust domains. */
+	Set<X509Certificate> roots() {
+		return this.map.roots();
 	}
 
 	private @Nullable X509ExtendedTrustManager domain(String name) {

@@ -60,6 +60,11 @@ final class SpiffeTrustManager extends X509ExtendedTrustManager {
 		domain(chain).checkServerTrusted(chain, authType);
 	}
 
+	/** The roots of the trust domain that vouches for the peer. */
+	X509Certificate[] roots(X509Certificate[] chain) throws CertificateException {
+		return domain(chain).getAcceptedIssuers();
+	}
+
 	private X509ExtendedTrustManager domain(X509Certificate[] chain) throws CertificateException {
 		if (chain.length == 0) {
 			throw new CertificateException("There is no certificate");

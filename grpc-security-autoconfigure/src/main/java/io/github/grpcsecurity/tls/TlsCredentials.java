@@ -9,6 +9,7 @@ import java.security.cert.X509Certificate;
 import java.security.spec.PSSParameterSpec;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Collection;
 import java.util.Locale;
 import java.util.Map;
 
@@ -84,13 +85,6 @@ public final class TlsCredentials {
 	 */
 	public TlsCredentials(TlsMaterialSource source, ClientAuth clientAuth, InstantSource clock,
 			@Nullable RevocationChecker revocation, @Nullable SpiffeTrust spiffe) {
-		if (revocation != null && spiffe != null) {
-			throw new TlsConfigurationException(
-					"Revocation lists (grpc.security.tls.crl.*) and SPIFFE trust (grpc.security.tls.spiffe.*) do not"
-							+ " go together.",
-					"Keep one of the two: X.509-SVIDs are short-lived, and a bundle that no longer has an authority"
-							+ " ends the connections of its clients.");
-		}
 		TlsContent content = TlsContent.of(source);
 		this.source = source;
 		this.digest = content.digest();
@@ -99,17 +93,25 @@ public final class TlsCredentials {
 		this.clock = clock;
 		this.state = new State(0, check(content.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
-		X509ExtendedTrustManager trusted = (spiffe != null) ? spiffe.trustManager()
-				: new SwappingTrustManager(() -> this.state.trustManager);
-		this.trustManager = (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
+		this.trustManager = trustManager(spiffe, revocation);
 		this.revocation = revocation;
 		if (revocation != null) {
-			revocation.lists().issuers(current().trustAnchors());
+			revocation.lists().issuers((spiffe != null) ? spiffe.roots() : current().trustAnchors());
 			revocation.lists().onChange(this.epoch::advance);
 		}
 		if (spiffe != null) {
-			spiffe.onChange(this.epoch::advance);
+			spiffe.onChange(() -> trustChanged(spiffe.roots()));
 		}
+	}
+
+	private X509ExtendedTrustManager trustManager(@Nullable SpiffeTrust spiffe,
+			@Nullable RevocationChecker revocation) {
+		if (spiffe != null) {
+			SpiffeTrustManager trusted = spiffe.trustManager();
+			return (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
+		}
+		X509ExtendedTrustManager trusted = new SwappingTrustManager(() -> this.state.trustManager);
+		return (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
 	}
 
 	/**
@@ -137,9 +139,18 @@ public final class TlsCredentials {
 		State last = this.state;
 		this.state = new State(last.generation + 1, check(material), last);
 		if (!last.material.trustAnchors().equals(material.trustAnchors())) {
+			trustChanged(material.trustAnchors());
+		}
+	}
+
+	private void trustChanged(Collection<X509Certificate> anchors) {
+		try {
 			if (this.revocation != null) {
-				this.revocation.lists().issuers(material.trustAnchors());
+				this.revocation.lists().issuers(anchors);
 			}
+		}
+		finally {
+			// It is in force already, whatever becomes of the lists
 			this.epoch.advance();
 		}
 	}

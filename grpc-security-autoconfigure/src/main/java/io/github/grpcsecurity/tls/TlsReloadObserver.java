@@ -2,7 +2,8 @@ package io.github.grpcsecurity.tls;
 
 /**
  * Is told when a server changes its certificate, and when it could not. Beans of this
- * type are found by themselves. Never called by two threads at once.
+ * type are found by themselves. Called by one thread at a time, unless the server has
+ * certificates for certain hosts (SNI), each of which is exchanged by itself.
  *
  * @since 0.1.0
  */

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
+import io.github.grpcsecurity.authentication.alts.AltsCredentialAuthenticator;
 import io.github.grpcsecurity.tls.AltsPeerStage;
 import io.github.grpcsecurity.tls.AltsTransport;
 import io.github.grpcsecurity.tls.TlsMaterialSource;
@@ -28,7 +29,8 @@ class GrpcAltsAutoConfigurationTests {
 	private static final Path PRODUCT_NAME = Path.of("/sys/class/dmi/id/product_name");
 
 	private final ApplicationContextRunner runner = new ApplicationContextRunner()
-		.withConfiguration(AutoConfigurations.of(GrpcTransportAutoConfiguration.class))
+		.withConfiguration(AutoConfigurations.of(GrpcTransportAutoConfiguration.class,
+				GrpcAltsAuthenticationAutoConfiguration.class))
 		.withPropertyValues("grpc.security.transport=alts");
 
 	private static void assumeElsewhere() {
@@ -55,6 +57,7 @@ class GrpcAltsAutoConfigurationTests {
 		withHandshaker().run((context) -> assertThat(context).hasNotFailed()
 			.hasSingleBean(AltsTransport.class)
 			.hasSingleBean(AltsPeerStage.class)
+			.hasSingleBean(AltsCredentialAuthenticator.class)
 			.hasSingleBean(TransportConfigurer.class));
 	}
 
@@ -63,6 +66,7 @@ class GrpcAltsAutoConfigurationTests {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
 			.run((context) -> assertThat(context).hasNotFailed()
 				.doesNotHaveBean(AltsTransport.class)
+				.doesNotHaveBean(AltsCredentialAuthenticator.class)
 				.doesNotHaveBean(AltsPeerStage.class));
 	}
 
@@ -72,6 +76,13 @@ class GrpcAltsAutoConfigurationTests {
 			.run((context) -> assertThat(context).hasNotFailed()
 				.doesNotHaveBean(TransportConfigurer.class)
 				.doesNotHaveBean(AltsPeerStage.class));
+	}
+
+	@Test
+	void runWhenUserHasOwnAuthenticatorThenBacksOff() {
+		AltsCredentialAuthenticator own = new AltsCredentialAuthenticator((call) -> null);
+		withHandshaker().withBean(AltsCredentialAuthenticator.class, () -> own)
+			.run((context) -> assertThat(context.getBean(AltsCredentialAuthenticator.class)).isSameAs(own));
 	}
 
 	@ParameterizedTest
@@ -85,7 +96,8 @@ class GrpcAltsAutoConfigurationTests {
 
 	@ParameterizedTest
 	@CsvSource({ "bundle=server,bundle", "certificate-chain=server.pem,certificate-chain",
-			"client-auth=require,client-auth", "protocols=TLSv1.3,protocols", "sni[0].host=bank.example,sni" })
+			"client-auth=require,client-auth", "reload-interval=1m,reload-interval", "protocols=TLSv1.3,protocols",
+			"sni[0].host=bank.example,sni" })
 	void runWhenThereAreSettingsOfTlsThenFails(String setting, String name) {
 		withHandshaker().withPropertyValues("grpc.security.tls." + setting)
 			.run((context) -> assertFails(context,

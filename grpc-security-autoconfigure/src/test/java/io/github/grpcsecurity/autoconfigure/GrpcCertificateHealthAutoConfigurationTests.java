@@ -8,6 +8,7 @@ import java.util.concurrent.atomic.AtomicReference;
 
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.github.grpcsecurity.tls.CertificateHealthIndicator;
+import io.github.grpcsecurity.tls.SniCertificates;
 import io.github.grpcsecurity.tls.TlsReloader;
 import io.netty.pkitesting.CertificateBuilder;
 import io.netty.pkitesting.X509Bundle;
@@ -18,6 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.health.actuate.endpoint.HttpCodeStatusMapper;
 import org.springframework.boot.health.actuate.endpoint.StatusAggregator;
@@ -127,6 +129,31 @@ class GrpcCertificateHealthAutoConfigurationTests {
 	}
 
 	@Test
+	void healthWhenCertificateOfAHostExpiresThenWarnsAndNamesIt() {
+		X509Bundle api = this.certificates.issue(
+				(builder) -> builder.subject("CN=api.bank.example").notAfter(Instant.now().plus(Duration.ofDays(30))));
+		String bundle = "spring.ssl.bundle.pem.api.keystore.";
+		pem().withConfiguration(AutoConfigurations.of(SslAutoConfiguration.class))
+			.withPropertyValues("grpc.security.tls.sni[0].host=api.bank.example", "grpc.security.tls.sni[0].bundle=api",
+					bundle + "certificate=" + this.certificates.certificatePem("api.pem", api),
+					bundle + "private-key=" + this.certificates.keyPem("api-key.pem", api))
+			.run((context) -> {
+				assertThat(health(context).getStatus()).isEqualTo(Status.UP);
+				this.now.set(api.getCertificate().getNotAfter().toInstant().minus(Duration.ofDays(1)));
+
+				Health health = health(context);
+
+				assertThat(health.getStatus()).isEqualTo(CertificateHealthIndicator.WARNING);
+				assertThat(health.getDetails().get("sni")).asString()
+					.startsWith("{api.bank.example=[{subject=CN=api.bank.example, ")
+					.endsWith("daysLeft=1}]}");
+				// Others are served: only the server's usual certificate takes it down
+				this.now.set(api.getCertificate().getNotAfter().toInstant().plusSeconds(1));
+				assertThat(health(context).getStatus()).isEqualTo(CertificateHealthIndicator.WARNING);
+			});
+	}
+
+	@Test
 	void healthWhenWarningIsConfiguredThenItBeginsThen() {
 		pem().withPropertyValues("grpc.security.tls.expiry-warning=2").run((context) -> {
 			before(Duration.ofDays(2).plusSeconds(1));
@@ -187,7 +214,7 @@ class GrpcCertificateHealthAutoConfigurationTests {
 	void runWhenUserHasOwnThenBacksOff() {
 		pem()
 			.withBean("grpcCertificatesHealthIndicator", CertificateHealthIndicator.class,
-					() -> new CertificateHealthIndicator(null, Duration.ZERO, this.now::get))
+					() -> new CertificateHealthIndicator(null, SniCertificates.none(), Duration.ZERO, this.now::get))
 			.run((context) -> assertThat(health(context).getStatus()).isEqualTo(Status.UNKNOWN));
 	}
 

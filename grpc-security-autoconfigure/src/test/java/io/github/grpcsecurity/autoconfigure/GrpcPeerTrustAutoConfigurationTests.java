@@ -1,6 +1,8 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.time.InstantSource;
 
 import io.github.grpcsecurity.server.CallStage;
@@ -11,6 +13,7 @@ import io.github.grpcsecurity.server.ServerBuilderConfigurer;
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.github.grpcsecurity.tls.PeerTrust;
 import io.github.grpcsecurity.tls.RevocationReload;
+import io.github.grpcsecurity.tls.TestCrl;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -87,7 +90,7 @@ class GrpcPeerTrustAutoConfigurationTests {
 	void runWhenListsAreConfiguredThenTheyAreReadAndReloaded(CapturedOutput output) {
 		mutualTls()
 			.withPropertyValues("grpc.security.tls.crl.locations=" + this.directory.resolve("missing.crl"),
-					"grpc.security.tls.crl.undetermined=allow", "grpc.security.tls.reload-interval=20ms")
+					"grpc.security.tls.crl.undetermined=allow", "grpc.security.tls.reload-interval=100ms")
 			.run((context) -> {
 				assertThat(context).hasNotFailed();
 				assertThat(output).contains("missing.crl: NoSuchFileException");
@@ -116,6 +119,30 @@ class GrpcPeerTrustAutoConfigurationTests {
 					"grpc.security.tls.crl.locations has '" + location + "', which is no place in the file system.",
 					"Let grpc.security.tls.crl.locations name files with certificate revocation lists, or directories "
 							+ "that hold nothing else, as paths or file: locations."));
+	}
+
+	@Test
+	void runWhenGraceIsNegativeThenFails() {
+		mutualTls()
+			.withPropertyValues("grpc.security.tls.crl.locations=" + this.directory,
+					"grpc.security.tls.crl.next-update-grace=-1s")
+			.run((context) -> assertFails(context,
+					"grpc.security.tls.crl.next-update-grace is 'PT-1S', so that lists would be out of force before "
+							+ "they are due.",
+					"Set it to a duration such as 1d, to 0 for no grace, or remove it to keep lists in force until "
+							+ "they are replaced."));
+	}
+
+	@Test
+	void runWhenGraceIsOverThenOutdatedListsSayNothing(CapturedOutput output) throws Exception {
+		TestCertificates certificates = TestCertificates.in(this.directory);
+		Files.write(this.directory.resolve("ca.crl"),
+				TestCrl.of(certificates.ca()).nextUpdate(Instant.now().minusSeconds(61)).der());
+		mutualTls()
+			.withPropertyValues("grpc.security.tls.crl.locations=" + this.directory.resolve("ca.crl"),
+					"grpc.security.tls.crl.next-update-grace=60")
+			.run((context) -> assertThat(context).hasNotFailed());
+		assertThat(output).contains("its grace is over (grpc.security.tls.crl.next-update-grace)");
 	}
 
 	@Test

@@ -25,6 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.assertj.AssertableApplicationContext;
@@ -83,11 +84,20 @@ class GrpcSpiffeAutoConfigurationTests {
 
 	@Test
 	void runWhenFileChangesThenItIsReadAfterInterval() {
-		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=10ms")
+		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=100ms")
 			.run((context) -> {
 				write("partner");
 				Awaitility.await().until(() -> context.getBean(SpiffeTrust.class).trustDomains().contains("partner"));
 			});
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "-1s", "99ms" })
+	void runWhenIntervalIsTooShortThenNamesTheProperty(String interval) {
+		this.runner.withPropertyValues(MAP + this.file, REQUIRE, "grpc.security.tls.reload-interval=" + interval)
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class,
+						(failure) -> assertThat(failure.getName()).isEqualTo("grpc.security.tls.reload-interval")));
 	}
 
 	@Test
@@ -138,9 +148,10 @@ class GrpcSpiffeAutoConfigurationTests {
 					"Correct the name, without spiffe:// and path, or add the trust domain to the bundle map."));
 	}
 
-	@Test
-	void runWhenTrustDomainsStandAloneThenSaysSo() {
-		this.runner.withPropertyValues(REQUIRE, "grpc.security.tls.spiffe.trust-domains=bank")
+	@ParameterizedTest
+	@ValueSource(strings = { "trust-domains", "trust-domains[0]" })
+	void runWhenTrustDomainsStandAloneThenSaysSo(String name) {
+		this.runner.withPropertyValues(REQUIRE, "grpc.security.tls.spiffe." + name + "=bank")
 			.run((context) -> assertFails(context,
 					"grpc.security.tls.spiffe.trust-domains is set, but neither grpc.security.tls.spiffe.bundle-map nor "
 							+ "grpc.security.tls.spiffe.workload-api-socket is.",

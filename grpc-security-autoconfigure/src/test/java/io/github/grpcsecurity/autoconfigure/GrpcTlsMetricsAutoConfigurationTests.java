@@ -5,11 +5,15 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
 
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.github.grpcsecurity.tls.MicrometerTlsReloadObserver;
+import io.github.grpcsecurity.tls.SniCertificates;
+import io.github.grpcsecurity.tls.TestCrl;
 import io.github.grpcsecurity.tls.TlsReloader;
+import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
@@ -19,10 +23,16 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
+import org.springframework.boot.ssl.DefaultSslBundleRegistry;
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.boot.ssl.pem.PemSslStoreBundle;
+import org.springframework.boot.ssl.pem.PemSslStoreDetails;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 class GrpcTlsMetricsAutoConfigurationTests {
 
@@ -85,6 +95,67 @@ class GrpcTlsMetricsAutoConfigurationTests {
 	}
 
 	@Test
+	void runWhenThereAreCertificatesForHostsThenEachIsShownAndStaysShown() {
+		X509Bundle api = this.certificates.issue((builder) -> builder.subject("CN=api.bank.example"));
+		String bundle = "spring.ssl.bundle.pem.api.keystore.";
+		pem().withBean(MeterRegistry.class, () -> this.registry)
+			.withConfiguration(AutoConfigurations.of(SslAutoConfiguration.class))
+			.withPropertyValues("grpc.security.tls.sni[0].host=api.bank.example", "grpc.security.tls.sni[0].bundle=api",
+					bundle + "certificate=" + this.certificates.certificatePem("api.pem", api),
+					bundle + "private-key=" + this.certificates.keyPem("api-key.pem", api))
+			.run((context) -> {
+				assertThat(subjects()).containsExactlyInAnyOrder("CN=Test server", "CN=api.bank.example");
+				X509Bundle renewed = this.certificates.issue((builder) -> builder.subject("CN=renewed.bank.example"));
+				DefaultSslBundleRegistry bundles = context.getBean(DefaultSslBundleRegistry.class);
+
+				bundles.updateBundle("api",
+						SslBundle
+							.of(new PemSslStoreBundle(PemSslStoreDetails.forCertificate(renewed.getCertificatePathPEM())
+								.withPrivateKey(renewed.getPrivateKeyPEM()), null)));
+
+				await().untilAsserted(() -> assertThat(subjects()).containsExactlyInAnyOrder("CN=Test server",
+						"CN=renewed.bank.example"));
+			});
+	}
+
+	private List<String> subjects() {
+		return this.registry.find(EXPIRY)
+			.tag("role", "server")
+			.gauges()
+			.stream()
+			.map((gauge) -> gauge.getId().getTag("subject"))
+			.toList();
+	}
+
+	@Test
+	void runWhenRevocationListsAreLookedAtThenEachLookIsCounted() throws Exception {
+		Path list = this.directory.resolve("ca.crl");
+		Files.write(list, TestCrl.of(this.certificates.ca()).der());
+		pem().withBean(MeterRegistry.class, () -> this.registry)
+			.withConfiguration(AutoConfigurations.of(GrpcPeerTrustAutoConfiguration.class))
+			.withPropertyValues("grpc.security.tls.client-auth=require", "grpc.security.tls.crl.locations=" + list,
+					"grpc.security.tls.reload-interval=100ms")
+			.run((context) -> {
+				await().until(() -> looks("success") > 0);
+				assertThat(looks("failure")).isZero();
+				Files.writeString(list, "bad");
+
+				await().until(() -> looks("failure") > 0);
+			});
+	}
+
+	private double looks(String result) {
+		Counter counter = this.registry.find("grpc.security.tls.crl.reload").tag("result", result).counter();
+		return (counter != null) ? counter.count() : 0;
+	}
+
+	@Test
+	void runWhenThereAreNoRevocationListsThenThereIsNoMeterOfThem() {
+		pem().withBean(MeterRegistry.class, () -> this.registry)
+			.run((context) -> assertThat(this.registry.find("grpc.security.tls.crl.reload").counters()).isEmpty());
+	}
+
+	@Test
 	void runWhenReloadFailsThenItIsCounted() {
 		pem().withBean(MeterRegistry.class, () -> this.registry).run((context) -> {
 			Files.writeString(this.directory.resolve("server.pem"), "oops");
@@ -128,7 +199,8 @@ class GrpcTlsMetricsAutoConfigurationTests {
 	void runWhenUserHasOwnThenBacksOff() {
 		pem().withBean(MeterRegistry.class, () -> this.registry)
 			.withBean("own", MicrometerTlsReloadObserver.class,
-					() -> new MicrometerTlsReloadObserver(new SimpleMeterRegistry(), null, this.now::get))
+					() -> new MicrometerTlsReloadObserver(new SimpleMeterRegistry(), null, SniCertificates.none(),
+							this.now::get))
 			.run((context) -> assertThat(context).hasSingleBean(MicrometerTlsReloadObserver.class).hasBean("own"));
 	}
 

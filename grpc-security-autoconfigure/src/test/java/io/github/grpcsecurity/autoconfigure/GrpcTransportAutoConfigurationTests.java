@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
@@ -142,6 +143,7 @@ class GrpcTransportAutoConfigurationTests {
 				"grpc.security.tls.protocols has 'TLSv1.1', which is broken and not offered.",
 				"Set grpc.security.tls.protocols to TLSv1.3, or to TLSv1.3 and TLSv1.2."));
 		bundle.withPropertyValues("grpc.security.tls.protocols=TLSv1.2").run(this::assertServesTestCertificate);
+		bundle.withPropertyValues("grpc.security.tls.protocols[0]=TLSv1.2").run(this::assertServesTestCertificate);
 	}
 
 	@Test
@@ -192,6 +194,10 @@ class GrpcTransportAutoConfigurationTests {
 			.run((context) -> assertFails(context,
 					"grpc.security.tls.key-alias is set, but grpc.security.tls.key-store is not.",
 					"Set grpc.security.tls.key-store as well, or remove grpc.security.tls.key-alias."));
+		pem().withPropertyValues("grpc.security.tls.crl.undetermined=deny")
+			.run((context) -> assertFails(context,
+					"grpc.security.tls.crl.undetermined is set, but grpc.security.tls.crl.locations is not.",
+					"Set grpc.security.tls.crl.locations as well, or remove grpc.security.tls.crl.undetermined."));
 	}
 
 	@Test
@@ -285,6 +291,20 @@ class GrpcTransportAutoConfigurationTests {
 					"Remove one of the two."));
 	}
 
+	@ParameterizedTest
+	@CsvSource({ "protocols[0],TLSv1.3", "protocols,TLSv1.3", "ciphers[0],TLS_AES_128_GCM_SHA256", "reload-interval,1m",
+			"crl.locations[0],/etc/tls/crl", "crl.undetermined,allow", "crl.next-update-grace,1h",
+			"spiffe.trust-domains[0],bank.example", "sni[0].host,api.bank.example" })
+	void runWhenPlaintextMeetsASettingThatMeansNothingThenNamesIt(String name, String value) {
+		String property = "grpc.security.tls." + name.replaceFirst("\\[0].*", "");
+		this.runner
+			.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1",
+					"grpc.security.tls." + name + "=" + value)
+			.run((context) -> assertFails(context,
+					"grpc.security.transport is 'plaintext', but there is also " + property + ".",
+					"Remove grpc.security.transport to serve TLS, or remove the settings of TLS to serve plaintext."));
+	}
+
 	@Test
 	void runWhenServerHasItsOwnTlsThenItIsLeftAlone() {
 		this.runner
@@ -334,8 +354,8 @@ class GrpcTransportAutoConfigurationTests {
 		this.runner.withPropertyValues("grpc.security.transport=plaintext", "grpc.server.address=127.0.0.1")
 			.run((context) -> assertThat(new GrpcTlsProperties(null, null, null, "s3cret", null, null, "s3cret", null,
 					"s3cret", null, null, null, "s3cret", ClientAuth.NONE, List.of(), List.of(), Duration.ZERO,
-					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY), List.of(),
-					new GrpcTlsProperties.Spiffe(List.of(), null, null))
+					Duration.ZERO, Duration.ZERO, new GrpcTlsProperties.Crl(List.of(), Undetermined.DENY, null),
+					List.of(), new GrpcTlsProperties.Spiffe(List.of(), null, null))
 				.toString()).doesNotContain("s3cret"));
 	}
 

@@ -13,7 +13,9 @@ import java.time.InstantSource;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.testing.TestCertificates;
@@ -192,6 +194,31 @@ class CertificateRevocationListsTests {
 	}
 
 	@Test
+	void statusWhenGraceOfAnOutdatedListIsOverThenItNamesNobodyAsGoodAnyMore() throws Exception {
+		Instant nextUpdate = Instant.parse("2040-01-01T00:00:00Z");
+		AtomicReference<Instant> now = new AtomicReference<>(nextUpdate.plus(Duration.ofHours(1)));
+		write("ca.crl", TestCrl.of(this.ca).revoke(BigInteger.TEN).nextUpdate(nextUpdate).der());
+		CertificateRevocationLists lists = new CertificateRevocationLists(List.of(this.directory), now::get,
+				Duration.ofHours(1));
+		lists.onChange(this.changes::incrementAndGet);
+		assertThat(status(lists)).isEqualTo(RevocationStatus.UNREVOKED);
+
+		now.set(nextUpdate.plus(Duration.ofHours(1)).plusMillis(1));
+
+		assertThat(status(lists)).isEqualTo(RevocationStatus.UNDETERMINED);
+		assertThat(lists.reload()).isTrue();
+		assertThat(lists.reload()).isTrue();
+		// Those who are connected are verified again, once
+		assertThat(this.changes).hasValue(1);
+		write("ca.crl", TestCrl.of(this.ca).revoke(this.client).nextUpdate(nextUpdate).der());
+		lists.reload();
+		assertThat(status(lists)).isEqualTo(RevocationStatus.REVOKED);
+		write("ca.crl", TestCrl.of(this.ca).nextUpdate(nextUpdate.plus(Duration.ofDays(1))).der());
+		lists.reload();
+		assertThat(status(lists)).isEqualTo(RevocationStatus.UNREVOKED);
+	}
+
+	@Test
 	void parseWhenBytesAreCutOrChangedThenNeverFailsOtherwiseThanDamaged() throws Exception {
 		byte[] der = TestCrl.of(this.ca).revoke(this.client).revoke(BigInteger.TEN).der();
 		Random random = new Random(1);
@@ -281,14 +308,25 @@ class CertificateRevocationListsTests {
 				List.of(this.certificates.server().getCertificatePath()), List.of(this.ca.getCertificate()));
 		TlsCredentials credentials = new TlsCredentials(() -> material, ClientAuth.REQUIRE, InstantSource.system(),
 				new RevocationChecker(lists, RevocationChecker.Undetermined.DENY), null);
+		List<Boolean> looks = new CopyOnWriteArrayList<>();
+		RevocationReloadObserver broken = (complete) -> {
+			throw new IllegalStateException("test");
+		};
+		List<RevocationReloadObserver> observers = List.of(broken, looks::add);
 		try (GrpcSecurityThreads threads = new GrpcSecurityThreads();
-				RevocationReload reload = new RevocationReload(credentials, threads, Duration.ofMillis(20))) {
+				RevocationReload reload = new RevocationReload(credentials, threads, Duration.ofMillis(20),
+						observers)) {
 			assertThat(reload).isNotNull();
 			write("ca.crl", TestCrl.of(this.ca).revoke(this.client).der());
 
-			// The epoch comes last, or calls would be asked about with the old lists
+			await().until(() -> status(lists) == RevocationStatus.REVOKED);
 			await().until(() -> credentials.epoch().current() == 1);
-			assertThat(status(lists)).isEqualTo(RevocationStatus.REVOKED);
+			await().until(() -> looks.contains(true));
+			assertThat(looks).doesNotContain(false);
+			write("ca.crl", new byte[] { 1 });
+
+			await().until(() -> looks.contains(false));
+			assertThat(credentials.epoch().current()).isEqualTo(1);
 		}
 	}
 

@@ -9,8 +9,10 @@ import java.security.interfaces.ECPublicKey;
 import java.security.interfaces.RSAPublicKey;
 import java.util.Base64;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 
@@ -242,6 +244,27 @@ class SpiffeTests {
 			write(map("partner", PARTNER_KEY));
 
 			Awaitility.await().until(() -> trust.trustDomains().contains("partner"));
+			trust.close();
+		}
+		finally {
+			scheduler.shutdownNow();
+		}
+	}
+
+	@Test
+	void pollWhenALookTakesLongThenThereIsNoSecondOne() throws Exception {
+		SpiffeTrust trust = trust(map("bank", BANK_KEY));
+		List<Runnable> looks = new CopyOnWriteArrayList<>();
+		ScheduledExecutorService scheduler = Executors.newSingleThreadScheduledExecutor();
+		try {
+			trust.poll(scheduler, looks::add, java.time.Duration.ofMillis(1));
+			Awaitility.await().until(() -> looks.size() == 1);
+			scheduler.schedule(() -> {
+			}, 50, TimeUnit.MILLISECONDS).get(10, TimeUnit.SECONDS);
+
+			assertThat(looks).hasSize(1);
+			looks.get(0).run();
+			Awaitility.await().until(() -> looks.size() == 2);
 			trust.close();
 		}
 		finally {

@@ -16,7 +16,7 @@ import java.util.Base64;
 import io.netty.pkitesting.X509Bundle;
 
 /** Writes certificate revocation lists, good ones and odd ones. */
-final class TestCrl {
+public final class TestCrl {
 
 	private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMddHHmmss'Z'")
 		.withZone(ZoneOffset.UTC);
@@ -41,7 +41,7 @@ final class TestCrl {
 		this.key = key;
 	}
 
-	static TestCrl of(X509Bundle issuer) {
+	public static TestCrl of(X509Bundle issuer) {
 		return new TestCrl(issuer.getCertificate().getSubjectX500Principal().getEncoded(),
 				issuer.getKeyPair().getPrivate());
 	}
@@ -71,7 +71,7 @@ final class TestCrl {
 		return this;
 	}
 
-	TestCrl nextUpdate(Instant time) {
+	public TestCrl nextUpdate(Instant time) {
 		this.nextUpdate = time;
 		return this;
 	}
@@ -84,7 +84,7 @@ final class TestCrl {
 		return this;
 	}
 
-	byte[] der() {
+	public byte[] der() {
 		byte[] list = (this.entries.size() > 0) ? tlv(0x30, this.entries.toByteArray()) : new byte[0];
 		byte[] more = (this.extensions.size() > 0) ? tlv(0xa0, tlv(0x30, this.extensions.toByteArray())) : new byte[0];
 		byte[] signed = tlv(0x30, concat(new byte[] { 2, 1, 1 }, ECDSA_WITH_SHA256, this.issuer, time(this.thisUpdate),

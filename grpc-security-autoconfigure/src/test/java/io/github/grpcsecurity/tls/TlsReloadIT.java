@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
@@ -16,6 +17,7 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLParameters;
@@ -58,6 +60,9 @@ class TlsReloadIT {
 	private static final int ROTATIONS = 100;
 
 	private static final int CLIENTS = 8;
+
+	/** So many are served before the first rotation, to compare with. */
+	private static final int CALLS_BEFORE = 200;
 
 	/** So much has to be served between two rotations. */
 	private static final int CALLS_PER_ROTATION = 4;
@@ -162,23 +167,50 @@ class TlsReloadIT {
 		AtomicBoolean stopped = new AtomicBoolean();
 		AtomicInteger calls = new AtomicInteger();
 		Semaphore served = new Semaphore(0);
-		ExecutorService clients = Executors.newFixedThreadPool(CLIENTS);
+		Semaphore turns = new Semaphore(0);
+		AtomicReference<Queue<Long>> handshakes = new AtomicReference<>(new ConcurrentLinkedQueue<>());
+		AtomicReference<Queue<Long>> onOpenConnection = new AtomicReference<>(new ConcurrentLinkedQueue<>());
+		ManagedChannel open = NettyChannelBuilder.forAddress("127.0.0.1", port()).sslContext(clientContext()).build();
+		ExecutorService clients = Executors.newFixedThreadPool(CLIENTS + 1);
 		try {
 			List<Future<?>> running = new ArrayList<>();
 			for (int i = 0; i < CLIENTS; i++) {
 				CallType type = CallType.values()[i % CallType.values().length];
 				running.add(clients.submit(() -> {
 					while (!stopped.get()) {
-						Status.Code code = call(clientContext(), type);
+						SslContext context = clientContext();
+						long begin = System.nanoTime();
+						Status.Code code = call(context, type);
+						handshakes.get().add(System.nanoTime() - begin);
 						calls.incrementAndGet();
 						if (code != Status.Code.OK) {
 							failures.add(type + ": " + code);
 						}
 						served.release();
+						turns.release();
 					}
 					return null;
 				}));
 			}
+
+			running.add(clients.submit(() -> {
+				while (!stopped.get()) {
+					// At the pace of the others, so as not to take their time
+					if (!turns.tryAcquire(100, TimeUnit.MILLISECONDS)) {
+						continue;
+					}
+					long begin = System.nanoTime();
+					Status.Code code = CallType.UNARY.call(open).code();
+					onOpenConnection.get().add(System.nanoTime() - begin);
+					if (code != Status.Code.OK) {
+						failures.add("open connection: " + code);
+					}
+				}
+				return null;
+			}));
+			assertThat(served.tryAcquire(CALLS_BEFORE, 60, TimeUnit.SECONDS)).isTrue();
+			Queue<Long> handshakesBefore = handshakes.getAndSet(new ConcurrentLinkedQueue<>());
+			Queue<Long> callsBefore = onOpenConnection.getAndSet(new ConcurrentLinkedQueue<>());
 
 			for (int rotation = 0; rotation < ROTATIONS; rotation++) {
 				assertThat(served.tryAcquire(CALLS_PER_ROTATION, 60, TimeUnit.SECONDS)).isTrue();
@@ -193,13 +225,28 @@ class TlsReloadIT {
 			for (Future<?> client : running) {
 				client.get(60, TimeUnit.SECONDS);
 			}
+			assertAsFastAs(handshakesBefore, handshakes.get());
+			assertAsFastAs(callsBefore, onOpenConnection.get());
 		}
 		finally {
 			stopped.set(true);
+			open.shutdownNow();
 			clients.shutdownNow();
 		}
 		assertThat(failures).isEmpty();
 		assertThat(calls).hasValueGreaterThanOrEqualTo(ROTATIONS * CALLS_PER_ROTATION);
+	}
+
+	// What rotating itself takes of the machine is allowed for; that somebody waits for
+	// it
+	// is not
+	private static void assertAsFastAs(Queue<Long> before, Queue<Long> during) {
+		assertThat(percentile99(during)).isLessThan(percentile99(before).multipliedBy(5).plusMillis(250));
+	}
+
+	private static Duration percentile99(Queue<Long> nanos) {
+		List<Long> sorted = nanos.stream().sorted().toList();
+		return Duration.ofNanos(sorted.get((int) (sorted.size() * 0.99)));
 	}
 
 	private void write(X509Bundle pair) {

@@ -10,6 +10,8 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 
 import io.github.grpcsecurity.audit.AuditSink;
 import io.github.grpcsecurity.audit.GrpcAuditRecord;
+import io.github.grpcsecurity.authentication.CredentialAuthenticator;
+import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.testing.AltsHandshaker;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
@@ -40,6 +42,7 @@ import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.event.EventListener;
+import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatException;
@@ -74,7 +77,40 @@ class DevhAltsIT {
 	void startWhenTransportIsAltsThenStillRefusesByDefault() {
 		try (ConfigurableApplicationContext context = start(AltsConfiguration.class, "grpc.server.address=127.0.0.1")) {
 			assertThat(call(context, context.getBean(AltsHandshaker.class).channelCredentials(), CallType.UNARY))
-				.isEqualTo(Code.UNAUTHENTICATED);
+				.isEqualTo(Code.PERMISSION_DENIED);
+		}
+	}
+
+	@Test
+	void startWhenRuleNamesServiceAccountThenOnlyItsCallsAreServed() {
+		String rule = "grpc.security.authorization.rules[0].";
+		try (ConfigurableApplicationContext context = start(AltsConfiguration.class, "grpc.server.address=127.0.0.1",
+				rule + "methods=**", rule + "access=authentication.name == 'alts:teller@bank'")) {
+			for (CallType type : CallType.values()) {
+				assertThat(call(context, context.getBean(AltsHandshaker.class).channelCredentials(), type))
+					.isEqualTo(Code.OK);
+			}
+			Queue<GrpcAuditRecord> records = context.getBean(Application.class).records;
+			await().until(() -> records.size() >= CallType.values().length);
+			assertThat(records).allSatisfy(
+					(record) -> assertThat(record.fields().toString()).contains("auth.kind=alts", "alts:teller@bank"));
+		}
+		try (ConfigurableApplicationContext context = start(AltsConfiguration.class, "grpc.server.address=127.0.0.1",
+				rule + "methods=**", rule + "access=authentication.name == 'alts:manager@bank'")) {
+			for (CallType type : CallType.values()) {
+				assertThat(call(context, context.getBean(AltsHandshaker.class).channelCredentials(), type))
+					.isEqualTo(Code.PERMISSION_DENIED);
+			}
+		}
+	}
+
+	@Test
+	void startWhenCallHasAnotherCredentialThenThatIsWhoCalls() {
+		try (ConfigurableApplicationContext context = start(OtherCredentialConfiguration.class,
+				"grpc.server.address=127.0.0.1", "grpc.security.authorization.rules[0].methods=**",
+				"grpc.security.authorization.rules[0].access=authentication.name == 'alice'")) {
+			assertThat(call(context, context.getBean(AltsHandshaker.class).channelCredentials(), CallType.UNARY))
+				.isEqualTo(Code.OK);
 		}
 	}
 
@@ -181,6 +217,16 @@ class DevhAltsIT {
 		@Bean
 		AltsTransport altsTransport(AltsHandshaker handshaker) {
 			return new AltsTransport(handshaker.serverCredentials());
+		}
+
+	}
+
+	static class OtherCredentialConfiguration extends AltsConfiguration {
+
+		@Bean
+		CredentialAuthenticator otherAuthenticator() {
+			return (call, authorization) -> CredentialResult.authenticated("test",
+					UsernamePasswordAuthenticationToken.authenticated("alice", null, List.of()));
 		}
 
 	}
