@@ -101,7 +101,8 @@ public final class TlsCredentials {
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
 		X509ExtendedTrustManager trusted = (spiffe != null) ? spiffe.trustManager()
 				: new SwappingTrustManager(() -> this.state.trustManager);
-		this.trustManager = (revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted;
+		this.trustManager = new GuardedTrustManager(
+				(revocation != null) ? new RevocationTrustManager(trusted, revocation) : trusted);
 		this.revocation = revocation;
 		if (revocation != null) {
 			revocation.lists().issuers(current().trustAnchors());
