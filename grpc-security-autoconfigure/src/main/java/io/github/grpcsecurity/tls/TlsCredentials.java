@@ -138,10 +138,15 @@ public final class TlsCredentials {
 		State last = this.state;
 		this.state = new State(last.generation + 1, check(material), last);
 		if (!last.material.trustAnchors().equals(material.trustAnchors())) {
-			if (this.revocation != null) {
-				this.revocation.lists().issuers(material.trustAnchors());
+			try {
+				if (this.revocation != null) {
+					this.revocation.lists().issuers(material.trustAnchors());
+				}
 			}
-			this.epoch.advance();
+			finally {
+				// The anchors are in force already, whatever became of the lists
+				this.epoch.advance();
+			}
 		}
 	}
 
