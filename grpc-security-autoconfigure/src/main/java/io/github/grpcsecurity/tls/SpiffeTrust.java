@@ -9,6 +9,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 import javax.net.ssl.X509ExtendedTrustManager;
 
@@ -93,8 +94,23 @@ public final class SpiffeTrust implements AutoCloseable {
 	public void poll(ScheduledExecutorService scheduler, Executor executor, Duration interval) {
 		if (!interval.isZero()) {
 			long nanos = interval.toNanos();
-			this.polling = scheduler.scheduleWithFixedDelay(() -> executor.execute(this::reload), nanos, nanos,
+			AtomicBoolean busy = new AtomicBoolean();
+			this.polling = scheduler.scheduleWithFixedDelay(() -> look(executor, busy), nanos, nanos,
 					TimeUnit.NANOSECONDS);
+		}
+	}
+
+	// Where a file system hangs, one thread waits for it and no more
+	private void look(Executor executor, AtomicBoolean busy) {
+		if (busy.compareAndSet(false, true)) {
+			executor.execute(() -> {
+				try {
+					reload();
+				}
+				finally {
+					busy.set(false);
+				}
+			});
 		}
 	}
 
