@@ -12,9 +12,9 @@ import javax.net.ssl.X509ExtendedTrustManager;
  * in use, and gives no hints about whom it trusts.
  * <p>
  * A peer that is not trusted yet decides what is in its chain, and Java tries every path
- * through it: forty certificates that could have issued each other take it half a minute,
- * on a thread that serves many connections, and each one more takes longer. Java's TLS
- * has a limit of its own; BoringSSL has none but 100 KB.
+ * through it: forty certificates that could have issued each other take it half a minute.
+ * Java's TLS refuses more than ten, and Netty hands over the first ten of what BoringSSL
+ * got; the limit here does not depend on either.
  * <p>
  * BoringSSL asks for the hints once and for all. Clients such as Java's and Go's would
  * leave out a certificate whose authority came later.
