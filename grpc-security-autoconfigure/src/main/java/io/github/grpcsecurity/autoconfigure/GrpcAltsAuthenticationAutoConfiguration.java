@@ -5,22 +5,18 @@ import io.github.grpcsecurity.tls.AltsPeer;
 import io.grpc.alts.AltsContextUtil;
 
 import org.springframework.boot.autoconfigure.AutoConfiguration;
-import org.springframework.boot.autoconfigure.AutoConfigureOrder;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.context.annotation.Bean;
-import org.springframework.core.Ordered;
 
 /**
- * Auto-configuration for the service accounts of ALTS as principals. Its place is behind
- * everybody else's authenticators: who sends a token as well is known by the token.
+ * Identifies callers by the service accounts of ALTS.
  *
  * @since 0.1.0
  */
-@AutoConfiguration
-@AutoConfigureOrder(Ordered.LOWEST_PRECEDENCE)
+@AutoConfiguration(before = GrpcAuthenticationAutoConfiguration.class)
 @ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
 @ConditionalOnProperty(name = "grpc.security.transport", havingValue = "alts")
 @ConditionalOnClass(AltsContextUtil.class)

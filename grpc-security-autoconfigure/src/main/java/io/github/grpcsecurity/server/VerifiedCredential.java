@@ -27,6 +27,9 @@ public final class VerifiedCredential {
 	/** The kind of a client certificate. */
 	public static final String CERTIFICATE = "certificate";
 
+	/** The kind of a service account that a connection has proved with ALTS. */
+	public static final String ALTS = "alts";
+
 	/** The kind of an API key. */
 	public static final String API_KEY = "api-key";
 

@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -52,6 +53,8 @@ public final class CertificateRevocationLists {
 	private static final String END = "-----END X509 CRL-----";
 
 	private static final int CRL_SIGN = 6;
+
+	private static final long MAX_BYTES = 256L * 1024 * 1024;
 
 	private final List<Path> locations;
 
@@ -208,6 +211,7 @@ public final class CertificateRevocationLists {
 	private void readFile(Path file, Map<Path, CrlFile> found, Set<String> newProblems) {
 		byte[] digest = null;
 		try {
+			checkReadable(file);
 			digest = digest(file);
 			CrlFile known = this.files.get(file);
 			BadFile bad = this.badFiles.get(file);
@@ -234,6 +238,19 @@ public final class CertificateRevocationLists {
 		}
 		catch (IOException | RuntimeException ex) {
 			newProblems.add(file + ": " + ex.getClass().getSimpleName());
+		}
+	}
+
+	// A pipe would never end, and with it neither would this look or any other
+	private static void checkReadable(Path file) throws IOException, CRLException {
+		if (!Files.exists(file)) {
+			throw new NoSuchFileException(file.toString());
+		}
+		if (!Files.isRegularFile(file)) {
+			throw new CRLException("it is no regular file");
+		}
+		if (Files.size(file) > MAX_BYTES) {
+			throw new CRLException("it is longer than 256 MB");
 		}
 	}
 

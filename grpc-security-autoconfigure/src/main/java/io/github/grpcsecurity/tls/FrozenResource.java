@@ -5,6 +5,8 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 
 import org.jspecify.annotations.Nullable;
@@ -14,6 +16,8 @@ import org.springframework.core.io.Resource;
 
 /** A file as it was when it was read once, even if that failed. */
 final class FrozenResource extends AbstractResource {
+
+	private static final int MAX_BYTES = 16 * 1024 * 1024;
 
 	private final Resource original;
 
@@ -27,8 +31,8 @@ final class FrozenResource extends AbstractResource {
 		this.original = original;
 		byte[] read = {};
 		IOException failed = null;
-		try (InputStream in = original.getInputStream()) {
-			read = in.readAllBytes();
+		try {
+			read = content(original);
 		}
 		catch (IOException ex) {
 			failed = ex;
@@ -36,6 +40,26 @@ final class FrozenResource extends AbstractResource {
 		this.content = read;
 		this.failure = failed;
 		this.missing = failed != null && !original.exists();
+	}
+
+	/**
+	 * Reads a file. A pipe would not end, and a file that is far too long would leave no
+	 * memory to the calls of the server.
+	 */
+	static byte[] content(Resource resource) throws IOException {
+		if (!(resource instanceof FrozenResource) && resource.isFile()) {
+			Path file = resource.getFile().toPath();
+			if (Files.exists(file) && !Files.isRegularFile(file)) {
+				throw new UnusableFileException("it is no regular file");
+			}
+		}
+		try (InputStream in = resource.getInputStream()) {
+			byte[] content = in.readNBytes(MAX_BYTES + 1);
+			if (content.length > MAX_BYTES) {
+				throw new UnusableFileException("it is longer than 16 MB");
+			}
+			return content;
+		}
 	}
 
 	void addTo(MessageDigest digest) {
@@ -70,6 +94,17 @@ final class FrozenResource extends AbstractResource {
 	@Override
 	public String getDescription() {
 		return this.original.getDescription();
+	}
+
+	/** A file that no key, certificate or bundle is in. */
+	static final class UnusableFileException extends IOException {
+
+		private static final long serialVersionUID = 1L;
+
+		UnusableFileException(String message) {
+			super(message);
+		}
+
 	}
 
 }

@@ -36,6 +36,8 @@ final class PeerConnection implements Comparable<PeerConnection> {
 
 	private volatile @Nullable Verification verification;
 
+	private volatile boolean expired;
+
 	/** The first of the open calls. Guarded by this. */
 	private @Nullable OpenCall first;
 
@@ -96,6 +98,17 @@ final class PeerConnection implements Comparable<PeerConnection> {
 	/** The last millisecond at which what the peer has shown is valid. */
 	long expiresAt() {
 		return this.expiresAt;
+	}
+
+	/**
+	 * Whether what the peer has shown has expired. It stays so even if the clock is set
+	 * back: the peer has been told to connect anew.
+	 */
+	boolean expired(long now) {
+		if (!this.expired && now > this.expiresAt) {
+			this.expired = true;
+		}
+		return this.expired;
 	}
 
 	/** What the last look at the chain said, and in which epoch that was. */

@@ -146,7 +146,7 @@ public final class PeerTrust implements CallStage, ServerBuilderConfigurer, Auto
 		}
 		// First of all: whoever changes the trust from now on will find this call
 		connection.opened(call);
-		if (this.clock.millis() > connection.expiresAt()) {
+		if (connection.expired(this.clock.millis())) {
 			return Verdict.refuse(expired(connection));
 		}
 		Verification verification = connection.verification();
@@ -243,15 +243,23 @@ public final class PeerTrust implements CallStage, ServerBuilderConfigurer, Auto
 	/** Ends the calls of connections whose certificates have expired. */
 	void expire() {
 		long now = this.clock.millis();
+		int expired = 0;
+		int ended = 0;
+		PeerConnection last = null;
 		for (PeerConnection connection : this.connections) {
-			if (connection.expiresAt() >= now) {
+			if (!connection.expired(now)) {
 				break;
 			}
 			// From here on each of its calls is refused when it starts
 			this.connections.remove(connection);
-			int ended = connection.end(expired(connection));
-			logger.info("A client certificate has expired, and " + ended + " open calls with it ("
-					+ PeerDescription.of(connection.leaf()) + ")");
+			ended += connection.end(expired(connection));
+			expired++;
+			last = connection;
+		}
+		if (last != null) {
+			logger.info("The client certificates of " + expired + " connections have expired, and " + ended
+					+ " open calls with them (" + PeerDescription.of(last.leaf())
+					+ ((expired > 1) ? " and others)" : ")"));
 		}
 		synchronized (this) {
 			this.timerAt = Long.MAX_VALUE;
@@ -321,9 +329,11 @@ public final class PeerTrust implements CallStage, ServerBuilderConfigurer, Auto
 			if (session == null) {
 				return attributes;
 			}
-			PeerConnection connection = new PeerConnection(PeerTrust.this.ids.incrementAndGet(), session,
-					PeerTrust.this.clock.millis());
-			if (!connection.anonymous()) {
+			long now = PeerTrust.this.clock.millis();
+			PeerConnection connection = new PeerConnection(PeerTrust.this.ids.incrementAndGet(), session, now);
+			// A session can be resumed after the certificate has expired; then no call
+			// starts
+			if (!connection.anonymous() && !connection.expired(now)) {
 				PeerTrust.this.connections.add(connection);
 				setTimer(connection.expiresAt() + 1);
 			}

@@ -101,7 +101,7 @@ public final class SpiffeTrust implements AutoCloseable {
 		}
 	}
 
-	// A file system that hangs must not take one thread after the other
+	// Where a file system hangs, one thread waits for it and no more
 	private void look(Executor executor) {
 		if (this.busy.compareAndSet(false, true)) {
 			executor.execute(() -> {

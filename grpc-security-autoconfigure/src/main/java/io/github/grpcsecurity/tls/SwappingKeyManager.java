@@ -22,6 +22,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class SwappingKeyManager extends X509ExtendedKeyManager {
 
+	private static final String NO_CIPHER_YET = "SSL_NULL_WITH_NULL_NULL";
+
 	private final LongFunction<TlsCredentials.@Nullable State> states;
 
 	private final Supplier<TlsCredentials.State> current;
@@ -31,8 +33,17 @@ final class SwappingKeyManager extends X509ExtendedKeyManager {
 		this.current = current;
 	}
 
+	/**
+	 * Chooses no key for a client that shakes hands again: Java's TLS 1.2 would let it,
+	 * as often as it likes and as somebody else, though HTTP/2 forbids it (RFC 9113
+	 * 9.2.1).
+	 */
 	@Override
-	public @Nullable String chooseEngineServerAlias(String keyType, Principal @Nullable [] issuers, SSLEngine engine) {
+	public @Nullable String chooseEngineServerAlias(String keyType, Principal @Nullable [] issuers,
+			@Nullable SSLEngine engine) {
+		if (engine != null && !NO_CIPHER_YET.equals(engine.getSession().getCipherSuite())) {
+			return null;
+		}
 		return choose((manager) -> manager.chooseEngineServerAlias(keyType, issuers, engine));
 	}
 

@@ -93,7 +93,7 @@ public final class TlsCredentials {
 		this.clock = clock;
 		this.state = new State(0, check(content.load()), null);
 		this.keyManager = new SwappingKeyManager(this::stateOf, () -> this.state);
-		this.trustManager = trustManager(spiffe, revocation);
+		this.trustManager = new GuardedTrustManager(trustManager(spiffe, revocation));
 		this.revocation = revocation;
 		if (revocation != null) {
 			revocation.lists().issuers((spiffe != null) ? spiffe.roots() : current().trustAnchors());

@@ -2,7 +2,6 @@ package io.github.grpcsecurity.tls;
 
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
@@ -29,8 +28,11 @@ public record TlsLocation(String property, String value, Resource resource) {
 		if (!this.resource.exists()) {
 			throw problem("but there is no such file.", expected, null);
 		}
-		try (InputStream content = this.resource.getInputStream()) {
-			return content.readAllBytes();
+		try {
+			return FrozenResource.content(this.resource);
+		}
+		catch (FrozenResource.UnusableFileException ex) {
+			throw problem("which cannot be read: " + ex.getMessage() + ".", expected, ex);
 		}
 		catch (IOException ex) {
 			throw problem("which cannot be read (" + ex.getClass().getSimpleName() + ").", expected, ex);

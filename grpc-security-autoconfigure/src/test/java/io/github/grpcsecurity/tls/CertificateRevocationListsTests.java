@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.tls;
 
+import java.io.RandomAccessFile;
 import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +22,8 @@ import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.testing.TestCertificates;
 import io.netty.pkitesting.X509Bundle;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -83,6 +86,20 @@ class CertificateRevocationListsTests {
 		lists.reload();
 		assertThat(status(lists)).isEqualTo(RevocationStatus.UNDETERMINED);
 		assertThat(this.changes).hasValue(2);
+	}
+
+	@Test
+	@EnabledOnOs(OS.LINUX)
+	void reloadWhenFileHasNoEndThenItIsNotReadAndOthersAre(CapturedOutput output) throws Exception {
+		Path endless = Files.createSymbolicLink(this.directory.resolve("endless.crl"), Path.of("/dev/zero"));
+		Path huge = this.directory.resolve("huge.crl");
+		try (RandomAccessFile file = new RandomAccessFile(huge.toFile(), "rw")) {
+			file.setLength(300L * 1024 * 1024);
+		}
+		write("ca.crl", TestCrl.of(this.ca).revoke(this.client).der());
+
+		assertThat(status(lists())).isEqualTo(RevocationStatus.REVOKED);
+		assertThat(output).contains(endless + ": it is no regular file").contains(huge + ": it is longer than 256 MB");
 	}
 
 	@Test

@@ -315,6 +315,33 @@ class PeerTrustIT {
 		});
 	}
 
+	@Test
+	void expireWhenClockIsSetBackThenConnectionStaysExpired() throws Exception {
+		start(NettyFlavour.PLAIN, ClientAuth.REQUIRE, null);
+		ManagedChannel channel = channel(context(this.certificates.client(), "TLSv1.3"));
+		assertThat(CallType.UNARY.call(channel).code()).isEqualTo(Code.OK);
+		this.time.set(Instant.now().plus(Duration.ofDays(2)));
+		this.trust.expire();
+		assertThat(this.trust.watched()).isZero();
+
+		this.time.set(null);
+
+		for (CallType type : CallType.values()) {
+			assertThat(type.call(channel).code()).isEqualTo(Code.UNAUTHENTICATED);
+		}
+	}
+
+	@Test
+	void connectWhenCertificateHasExpiredMeanwhileThenNothingIsWatched() throws Exception {
+		start(NettyFlavour.PLAIN, ClientAuth.REQUIRE, null);
+		// The handshake goes by the clock of the system: to us this is a resumed session
+		this.time.set(Instant.now().plus(Duration.ofDays(2)));
+		ManagedChannel channel = channel(context(this.certificates.client(), "TLSv1.3"));
+
+		assertThat(CallType.UNARY.call(channel).code()).isEqualTo(Code.UNAUTHENTICATED);
+		assertThat(this.trust.watched()).isZero();
+	}
+
 	@ParameterizedTest
 	@EnumSource(names = { "BIDI", "CLIENT_STREAM" })
 	void expireWhenTimeReallyPassesThenTimerEndsTheCall(CallType type) throws Exception {

@@ -2,6 +2,7 @@ package io.github.grpcsecurity.tls;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -16,6 +17,8 @@ import io.github.grpcsecurity.testing.TestCertificates;
 import io.netty.pkitesting.X509Bundle;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -69,6 +72,23 @@ class TlsMaterialTests {
 				"key is 'key.pem', which cannot be read (AccessDeniedException).",
 				"Let key name a PEM file with a private key that the server may read, as a path, file: or classpath: "
 						+ "location.");
+	}
+
+	@Test
+	@EnabledOnOs(OS.LINUX)
+	void loadWhenFileHasNoEndThenSaysSo() throws IOException {
+		Path huge = this.certificates.write("huge.pem", "");
+		try (RandomAccessFile file = new RandomAccessFile(huge.toFile(), "rw")) {
+			file.setLength(1L << 30);
+		}
+		TlsLocation key = location("key", this.certificates.serverKeyPem());
+
+		assertThatExceptionOfType(TlsConfigurationException.class)
+			.isThrownBy(() -> ConfiguredTlsMaterial.pem(location("chain", Path.of("/dev/zero")), key, null).load())
+			.withMessage("chain is '/dev/zero', which cannot be read: it is no regular file.");
+		assertThatExceptionOfType(TlsConfigurationException.class)
+			.isThrownBy(() -> ConfiguredTlsMaterial.pem(location("chain", huge), key, null).load())
+			.withMessage("chain is '" + huge + "', which cannot be read: it is longer than 16 MB.");
 	}
 
 	@Test

@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.authentication.alts;
 
 import java.util.List;
+import java.util.Set;
 import java.util.function.Function;
 
 import io.github.grpcsecurity.authentication.AuthorizationHeader;
@@ -8,23 +9,22 @@ import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
+import io.github.grpcsecurity.server.VerifiedCredential.Subject;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
 
 /**
- * Takes the service account that a connection has proved with ALTS as the principal of
- * its calls.
+ * Identifies the workload at the other end by the service account that it has proved with
+ * ALTS.
  * <p>
  * It grants no authorities, because a service account has none: rules name the principal.
- * Let it come after all others, so that a token, which says more, goes before it.
  * Thread-safe.
  *
  * @since 0.1.0
  */
 public final class AltsCredentialAuthenticator implements CredentialAuthenticator {
-
-	private static final String KIND = "alts";
 
 	private final Function<SecuredCall, @Nullable String> identities;
 
@@ -39,6 +39,11 @@ public final class AltsCredentialAuthenticator implements CredentialAuthenticato
 	}
 
 	@Override
+	public Set<String> kinds() {
+		return Set.of(VerifiedCredential.ALTS);
+	}
+
+	@Override
 	public CredentialResult authenticate(SecuredCall call, @Nullable AuthorizationHeader authorization) {
 		String identity = this.identities.apply(call);
 		if (identity == null) {
@@ -47,7 +52,8 @@ public final class AltsCredentialAuthenticator implements CredentialAuthenticato
 		UsernamePasswordAuthenticationToken authentication = UsernamePasswordAuthenticationToken.authenticated(identity,
 				null, List.of());
 		authentication.setDetails(GrpcAuthenticationDetails.of(call));
-		return CredentialResult.authenticated(KIND, authentication);
+		return CredentialResult.authenticated(
+				VerifiedCredential.builder(VerifiedCredential.ALTS, Subject.WORKLOAD, authentication).build());
 	}
 
 }

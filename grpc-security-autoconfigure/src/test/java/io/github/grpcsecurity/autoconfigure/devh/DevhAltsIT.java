@@ -6,13 +6,17 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 
 import io.github.grpcsecurity.audit.AuditSink;
 import io.github.grpcsecurity.audit.GrpcAuditRecord;
+import io.github.grpcsecurity.authentication.AuthorizationHeader;
 import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.testing.AltsHandshaker;
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.tls.AltsTransport;
@@ -225,8 +229,18 @@ class DevhAltsIT {
 
 		@Bean
 		CredentialAuthenticator otherAuthenticator() {
-			return (call, authorization) -> CredentialResult.authenticated("test",
-					UsernamePasswordAuthenticationToken.authenticated("alice", null, List.of()));
+			return new CredentialAuthenticator() {
+				@Override
+				public Set<String> kinds() {
+					return Set.of("test");
+				}
+
+				@Override
+				public CredentialResult authenticate(SecuredCall call, AuthorizationHeader authorization) {
+					return CredentialResult.authenticated(VerifiedCredential.of("test",
+							UsernamePasswordAuthenticationToken.authenticated("alice", null, List.of())));
+				}
+			};
 		}
 
 	}
