@@ -19,6 +19,7 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.io.ApplicationResourceLoader;
 import org.springframework.context.annotation.Bean;
@@ -116,8 +117,9 @@ public final class GrpcPolicyAutoConfiguration {
 
 		@Override
 		public boolean matches(ConditionContext context, AnnotatedTypeMetadata metadata) {
-			return context.getEnvironment().containsProperty(PREFIX + "policy-file")
-					|| context.getEnvironment().containsProperty(PREFIX + "shadow-policy-file");
+			Binder binder = Binder.get(context.getEnvironment());
+			return binder.bind(PREFIX + "policy-file", String.class).isBound()
+					|| binder.bind(PREFIX + "shadow-policy-file", String.class).isBound();
 		}
 
 	}

@@ -7,14 +7,20 @@ import org.jspecify.annotations.Nullable;
 
 import org.springframework.core.io.Resource;
 
-/**
- * What was in a policy file when it was read, even if that failed.
- *
- * @param digest tells this content from any other
- * @param bytes the content
- * @param failure why it could not be read
- */
-record PolicyContent(String digest, byte[] bytes, @Nullable IOException failure) {
+/** What was in a policy file when it was read, even if that failed. */
+final class PolicyContent {
+
+	private final String digest;
+
+	private final byte[] bytes;
+
+	private final @Nullable IOException failure;
+
+	private PolicyContent(String digest, byte[] bytes, @Nullable IOException failure) {
+		this.digest = digest;
+		this.bytes = bytes;
+		this.failure = failure;
+	}
 
 	static PolicyContent of(Resource resource) {
 		try (InputStream in = resource.getInputStream()) {
@@ -25,6 +31,11 @@ record PolicyContent(String digest, byte[] bytes, @Nullable IOException failure)
 		catch (IOException ex) {
 			return new PolicyContent(ex.getClass().getName(), new byte[0], ex);
 		}
+	}
+
+	/** Tells this content from any other. */
+	String digest() {
+		return this.digest;
 	}
 
 	AuthorizationPolicy parse() {

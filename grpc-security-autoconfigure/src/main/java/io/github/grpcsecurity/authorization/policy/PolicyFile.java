@@ -229,17 +229,17 @@ public final class PolicyFile {
 	/** At once, and again each hour: nobody must forget that a change is not in force. */
 	private void fail(String digest, RuntimeException cause) {
 		Instant now = this.clock.instant();
+		String message = String.valueOf(cause.getMessage());
 		Failure known = this.failure;
-		boolean same = known != null && known.digest().equals(digest);
 		Instant since = (known != null) ? known.since() : now;
-		if (same && now.isBefore(known.reported().plus(REMINDER))) {
-			this.failure = new Failure(digest, String.valueOf(cause.getMessage()), since, known.reported());
+		if (known != null && known.digest().equals(digest) && now.isBefore(known.reported().plus(REMINDER))) {
+			this.failure = new Failure(digest, message, since, known.reported());
 		}
 		else {
-			this.failure = new Failure(digest, String.valueOf(cause.getMessage()), since, now);
+			this.failure = new Failure(digest, message, since, now);
 			logger.error(this.property + " is '" + this.value + "', whose content cannot be used since " + since
 					+ "; the policy " + this.current.policy().name() + " of " + this.current.since()
-					+ " stays in force. " + cause.getMessage());
+					+ " stays in force. " + message);
 		}
 		tell((observer) -> observer.failed(this, cause));
 	}

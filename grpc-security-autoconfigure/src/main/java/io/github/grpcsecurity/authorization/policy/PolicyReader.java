@@ -17,6 +17,7 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
 import tools.jackson.core.ObjectReadContext;
+import tools.jackson.core.TokenStreamLocation;
 import tools.jackson.core.json.JsonFactory;
 
 /**
@@ -202,7 +203,7 @@ final class PolicyReader {
 			String at = pointer + "/" + i;
 			Map<String, Object> logger = object(at, elements.get(i));
 			known(at, logger, "name", "config", "is_optional");
-			Object optional = logger.getOrDefault("is_optional", Boolean.FALSE);
+			Object optional = logger.getOrDefault("is_optional", false);
 			if (!(optional instanceof Boolean isOptional)) {
 				throw wrongType(at + "/is_optional", "true or false");
 			}
@@ -300,9 +301,10 @@ final class PolicyReader {
 				return policy;
 			}
 			catch (JacksonException ex) {
+				TokenStreamLocation location = parser.currentLocation();
 				throw new InvalidPolicyException(parser.streamReadContext().pathAsPointer().toString(),
-						"This is no JSON (line " + ex.getLocation().getLineNr() + ", column "
-								+ ex.getLocation().getColumnNr() + "): " + ex.getOriginalMessage() + ".",
+						"This is no JSON (line " + location.getLineNr() + ", column " + location.getColumnNr() + "): "
+								+ ex.getOriginalMessage() + ".",
 						"Correct it.", ex);
 			}
 		}
@@ -320,8 +322,8 @@ final class PolicyReader {
 				yield elements;
 			}
 			case VALUE_STRING -> parser.getString();
-			case VALUE_TRUE -> Boolean.TRUE;
-			case VALUE_FALSE -> Boolean.FALSE;
+			case VALUE_TRUE -> true;
+			case VALUE_FALSE -> false;
 			case VALUE_NUMBER_INT, VALUE_NUMBER_FLOAT -> parser.getNumberValue();
 			default -> throw new InvalidPolicyException(parser.streamReadContext().pathAsPointer().toString(),
 					"There is no value.", "Give it one, or leave it out.");
