@@ -136,7 +136,7 @@ class GrpcPolicyAutoConfigurationTests {
 					"grpc.security.authorization.rules[0].access=authenticated")
 			.run((context) -> {
 				assertThat(plans(context, new EchoService())).contains(
-						List.of("policy file " + this.path, "authenticated by rule 0"),
+						List.of("policy file " + this.path, "authenticated by rule 0 for testing.Echo/Unary"),
 						List.of("policy file " + this.path));
 				assertThat(plans(context, new HealthStatusManager().getHealthService()))
 					.contains(List.of("policy file " + this.path, "permit by health-access"));

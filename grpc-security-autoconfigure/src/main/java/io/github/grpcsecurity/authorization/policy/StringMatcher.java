@@ -23,6 +23,10 @@ record StringMatcher(Kind kind, String text) {
 		return new StringMatcher(Kind.EXACT, pattern);
 	}
 
+	boolean exact() {
+		return this.kind == Kind.EXACT;
+	}
+
 	boolean matches(String value) {
 		return switch (this.kind) {
 			case EXACT -> value.equals(this.text);

@@ -214,6 +214,24 @@ class AuthorizationPolicyTests {
 	}
 
 	@Test
+	void decideWhenRulesForPrincipalsAndForAllMatchThenTheFirstIsReported() {
+		String named = "'source': {'principals': ['spiffe://a', 'spiffe://b']}";
+		AuthorizationPolicy policy = parse(
+				"{'name': 'p', 'allow_rules': [{'name': 'x', 'source': {'principals': ['spiffe://c']}}, "
+						+ "{'name': 'one', 'source': {'principals': ['spiffe://a*']}, " + path("/a/*")
+						+ "}, {'name': 'two', " + named + "}, {'name': 'all', " + path("/a/*")
+						+ "}, {'name': 'late', 'source': {'principals': ['spiffe://d']}}]}");
+
+		assertThat(policy.decide(call("a/B", List.of("spiffe://a"))).rule()).isEqualTo("p_one");
+		assertThat(policy.decide(call("b/B", List.of("spiffe://a"))).rule()).isEqualTo("p_two");
+		assertThat(policy.decide(call("a/B", List.of("spiffe://b"))).rule()).isEqualTo("p_two");
+		assertThat(policy.decide(call("a/B", List.of("spiffe://d"))).rule()).isEqualTo("p_all");
+		assertThat(policy.decide(call("b/B", List.of("spiffe://d"))).rule()).isEqualTo("p_late");
+		assertThat(policy.decide(call("b/B", List.of("spiffe://d", "spiffe://b"))).rule()).isEqualTo("p_two");
+		assertThat(policy.decide(call("b/B", List.of("spiffe://e"))).allowed()).isFalse();
+	}
+
+	@Test
 	void decideWhenThereAreMoreMethodsThanAreRememberedThenStillDecides() {
 		AuthorizationPolicy policy = allow(path("/a/1*"));
 
