@@ -134,15 +134,15 @@ class GrpcPolicyAutoConfigurationTests {
 		this.runner
 			.withPropertyValues(FILE + this.path, "grpc.security.authorization.rules[0].methods=testing.Echo/Unary",
 					"grpc.security.authorization.rules[0].access=authenticated")
-			.run((context) -> {
-				assertThat(plans(context, new EchoService())).contains(
-						List.of("policy file " + this.path, "authenticated by rule 0 for testing.Echo/Unary"),
-						List.of("policy file " + this.path));
-				assertThat(plans(context, new HealthStatusManager().getHealthService()))
-					.contains(List.of("policy file " + this.path, "permit by health-access"));
-				assertThat(plans(context, ProtoReflectionServiceV1.newInstance()))
-					.contains(List.of("hidden by grpc.security.reflection.access"));
-			});
+			.run((context) -> assertThat(plans(context, new EchoService())).contains(
+					List.of("policy file " + this.path, "authenticated by rule 0 for testing.Echo/Unary"),
+					List.of("policy file " + this.path)));
+		this.runner.withPropertyValues(FILE + this.path).run((context) -> {
+			assertThat(plans(context, new HealthStatusManager().getHealthService()))
+				.contains(List.of("policy file " + this.path, "permit by health-access"));
+			assertThat(plans(context, ProtoReflectionServiceV1.newInstance()))
+				.contains(List.of("hidden by grpc.security.reflection.access"));
+		});
 	}
 
 	@Test
