@@ -219,7 +219,7 @@ class GrpcAuthorizationAutoConfigurationTests {
 	void startWhenKeyIsUnknownThenFailureNamesIt() {
 		assertUnknown("grpc.security.authorization.rules[0].when", "message.amount < 3");
 		assertUnknown("grpc.security.authorization.rules[0].hide-existence", "true");
-		assertUnknown("grpc.security.authorization.policy-file", "file:policy.json");
+		assertUnknown("grpc.security.authorization.policy-files", "file:policy.json");
 		assertUnknown("grpc.security.authorization.opa", "x");
 		assertUnknown("grpc.security.authorization.opa.url", "http://opa");
 	}
