@@ -48,10 +48,8 @@ public final class TrustedProxies {
 				ranges.add(AddressRange.parse(text));
 			}
 			catch (IllegalArgumentException ex) {
-				throw new IllegalArgumentException(
-						"'" + text + "' cannot be trusted: " + ex.getMessage()
-								+ "; name proxies by address, block or URI",
-						ex);
+				throw new IllegalArgumentException("'" + text + "' cannot be trusted: " + ex.getMessage()
+						+ "; name proxies by address, block or URI", ex);
 			}
 		}
 		return new TrustedProxies(ranges, uris);
