@@ -45,6 +45,8 @@ final class ConfiguredApiKeys {
 	private static final Set<String> KEY_NAMES = Set.of("id", "hash", "principal", "authorities", "expiresat",
 			"enabled", "allowedmethods", "allowedaddresses");
 
+	private static final String NO_HASH = "sha256:" + "0".repeat(64);
+
 	private static final Pattern SAFE_NAME = Pattern.compile("[A-Za-z0-9_-]{1,40}");
 
 	private static final Bindable<Map<String, Object>> MAP = Bindable
@@ -116,7 +118,8 @@ final class ConfiguredApiKeys {
 	private static ApiKey convert(GrpcApiKeyProperties.Key key, String property) {
 		String id = required(key.id(), property + ".id", "it is missing");
 		String hash = required(key.hash(), property + ".hash", "it is missing");
-		ApiKey.Builder builder = build(property, () -> ApiKey.builder(id, hash)).expiresAt(key.expiresAt())
+		build(property + ".id", () -> ApiKey.builder(id, NO_HASH));
+		ApiKey.Builder builder = build(property + ".hash", () -> ApiKey.builder(id, hash)).expiresAt(key.expiresAt())
 			.enabled(key.enabled());
 		String principal = key.principal();
 		if (principal != null) {

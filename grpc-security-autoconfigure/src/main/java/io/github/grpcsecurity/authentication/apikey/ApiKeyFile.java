@@ -169,8 +169,13 @@ public final class ApiKeyFile implements ApiKeySource, AutoCloseable {
 	private void poll() {
 		try {
 			this.threads.executor().execute(() -> {
-				boolean soon = look();
-				schedule(soon ? this.settling : this.interval.minus(this.settling));
+				boolean soon = false;
+				try {
+					soon = look();
+				}
+				finally {
+					schedule(soon ? this.settling : this.interval.minus(this.settling));
+				}
 			});
 		}
 		catch (RejectedExecutionException ex) {
