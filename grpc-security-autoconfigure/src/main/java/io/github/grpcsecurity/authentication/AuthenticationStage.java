@@ -47,6 +47,8 @@ public final class AuthenticationStage implements CallStage {
 
 	private final AuthenticationObserver[] observers;
 
+	private final List<Metadata.Key<String>> headers;
+
 	private final boolean forwardCredentials;
 
 	private AuthenticationStage(Builder builder) {
@@ -55,6 +57,10 @@ public final class AuthenticationStage implements CallStage {
 		this.gates = builder.gates.toArray(new AuthenticationGate[0]);
 		this.observers = builder.observers.toArray(new AuthenticationObserver[0]);
 		this.forwardCredentials = builder.forwardCredentials;
+		this.headers = builder.authenticators.stream()
+			.flatMap((authenticator) -> authenticator.headers().stream())
+			.map((name) -> Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER))
+			.toList();
 		Set<String> kinds = new TreeSet<>();
 		builder.authenticators.forEach((authenticator) -> kinds.addAll(authenticator.kinds()));
 		this.requirements.forEach((requirement) -> requirement.requireKinds(kinds));
@@ -88,10 +94,7 @@ public final class AuthenticationStage implements CallStage {
 		}
 		if (!this.forwardCredentials && this.authenticators.length > 0) {
 			plan.hide(AuthorizationHeader.KEY);
-			for (CredentialAuthenticator authenticator : this.authenticators) {
-				authenticator.headers()
-					.forEach((name) -> plan.hide(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER)));
-			}
+			this.headers.forEach(plan::hide);
 		}
 	}
 
@@ -132,11 +135,9 @@ public final class AuthenticationStage implements CallStage {
 		if (authorization != null) {
 			return true;
 		}
-		for (CredentialAuthenticator authenticator : this.authenticators) {
-			for (String header : authenticator.headers()) {
-				if (call.headers().containsKey(Metadata.Key.of(header, Metadata.ASCII_STRING_MARSHALLER))) {
-					return true;
-				}
+		for (Metadata.Key<String> header : this.headers) {
+			if (call.headers().containsKey(header)) {
+				return true;
 			}
 		}
 		return false;

@@ -31,8 +31,9 @@ public sealed interface CredentialResult {
 	}
 
 	/**
-	 * The credentials are bad, or nobody can tell.
-	 * @param refusal {@link Refusal#unauthenticated} or {@link Refusal#unavailable}
+	 * The credentials are bad, nobody can tell, or they are good but not here.
+	 * @param refusal {@link Refusal#unauthenticated}, {@link Refusal#unavailable}, or
+	 * {@link Refusal#accessDenied} for credentials that are good only elsewhere
 	 * @return a result that fails the call
 	 */
 	static CredentialResult refused(Refusal refusal) {

@@ -2,6 +2,7 @@ package io.github.grpcsecurity.proxy;
 
 import java.net.InetAddress;
 
+import io.github.grpcsecurity.server.AddressRange;
 import org.jspecify.annotations.Nullable;
 
 /**

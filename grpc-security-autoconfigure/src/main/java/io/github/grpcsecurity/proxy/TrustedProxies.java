@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
+import io.github.grpcsecurity.server.AddressRange;
 import io.github.grpcsecurity.server.PeerIdentity;
 import io.github.grpcsecurity.server.SecuredCall;
 
@@ -47,7 +48,8 @@ public final class TrustedProxies {
 				ranges.add(AddressRange.parse(text));
 			}
 			catch (IllegalArgumentException ex) {
-				throw new IllegalArgumentException("'" + text + "' cannot be trusted: " + ex.getMessage(), ex);
+				throw new IllegalArgumentException("'" + text + "' cannot be trusted: " + ex.getMessage()
+						+ "; name proxies by address, block or URI", ex);
 			}
 		}
 		return new TrustedProxies(ranges, uris);

@@ -61,6 +61,15 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	}
 
 	RateLimitDecision decide(List<RateLimitPermit> permits) {
+		return decide(permits, true);
+	}
+
+	/** Says what would be decided, and takes nothing. */
+	RateLimitDecision look(List<RateLimitPermit> permits) {
+		return decide(permits, false);
+	}
+
+	private RateLimitDecision decide(List<RateLimitPermit> permits, boolean take) {
 		int[] places = lock(permits);
 		try {
 			long now = now();
@@ -72,7 +81,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 				debts.add(entry.debt(permit.rule().gcra(), now));
 			}
 			RateLimitDecision decision = RateLimitDecision.of(permits, debts);
-			if (decision.permitted()) {
+			if (take && decision.permitted()) {
 				for (int i = 0; i < entries.size(); i++) {
 					RateLimitDecision.Result result = decision.results().get(i);
 					if (!result.denied()) {

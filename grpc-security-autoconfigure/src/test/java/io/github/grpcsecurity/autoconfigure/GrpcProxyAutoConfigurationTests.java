@@ -67,9 +67,9 @@ class GrpcProxyAutoConfigurationTests {
 
 	@ParameterizedTest
 	@CsvSource(delimiter = '|', value = {
-			"trusted | 10.0.0.1/8 | '10.0.0.1/8' cannot be trusted: the address has bits set after the first 8, so it is unclear which block is meant.",
-			"trusted | proxy.example | 'proxy.example' cannot be trusted: it is neither an IP address, nor a block of them such as 10.0.0.0/8 or fd00::/8, nor the URI of a proxy.",
-			"trusted | 0.0.0.0/0 | '0.0.0.0/0' cannot be trusted: it covers all addresses, so every caller could say who it is.",
+			"trusted | 10.0.0.1/8 | '10.0.0.1/8' cannot be trusted: the address has bits set after the first 8, so it is unclear which block is meant; name proxies by address, block or URI.",
+			"trusted | proxy.example | 'proxy.example' cannot be trusted: it is neither an IP address nor a block of them such as 10.0.0.0/8 or fd00::/8; name proxies by address, block or URI.",
+			"trusted | 0.0.0.0/0 | '0.0.0.0/0' cannot be trusted: it covers all addresses; name proxies by address, block or URI.",
 			"client-certificate-header | no name | 'no name' is not the name of a header.",
 			"client-certificate-header | x-cert-bin | The header 'x-cert-bin' cannot be used for this: it is binary, or means something else to gRPC.",
 			"client-certificate-header | authorization | The header 'authorization' cannot be used for this: it is binary, or means something else to gRPC.",

@@ -54,8 +54,8 @@ class GrpcSecurityAutoConfigurationTests {
 
 	@ParameterizedTest
 	@ValueSource(strings = { "grpc.security.tsl.client-auth=require", "grpc.security.deadline.on-missing=reject",
-			"grpc.security.posture.enforce=true", "grpc.security.authentication.failures.limit=20",
-			"grpc.security.authentication.api-key.header=x" })
+			"grpc.security.posture.enforce=true", "grpc.security.authentication.failure.limit=20",
+			"grpc.security.authentication.api-keys.header=x" })
 	void runWhenKeyIsNotSupportedThenFailsAndNamesIt(String property) {
 		String name = property.substring(0, property.indexOf('='));
 		this.contextRunner.withPropertyValues(property)

@@ -1,4 +1,4 @@
-package io.github.grpcsecurity.proxy;
+package io.github.grpcsecurity.server;
 
 import java.net.InetAddress;
 import java.net.UnknownHostException;
@@ -7,21 +7,28 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A block of IPv4 or IPv6 addresses, such as {@code 10.0.0.0/8}. IPv4 addresses written
- * as IPv6 ones count as IPv4.
+ * A block of IPv4 or IPv6 addresses, such as {@code 10.0.0.0/8} (RFC 4632, RFC 4291).
+ * IPv4 addresses written as IPv6 ones count as IPv4. Immutable.
+ *
+ * @param network the first address of the block
+ * @param prefixLength how many leading bits all addresses of the block have in common
+ * @since 0.1.0
  */
-record AddressRange(InetAddress network, int prefixLength) {
+public record AddressRange(InetAddress network, int prefixLength) {
 
 	/**
-	 * Reads a block.
-	 * @throws IllegalArgumentException if it is none; the message says why
+	 * Reads a block, or a single address.
+	 * @param text the block as users write it; names are never looked up
+	 * @return the block
+	 * @throws IllegalArgumentException if it is none, or covers all addresses; the
+	 * message is the end of a sentence that says why
 	 */
-	static AddressRange parse(String text) {
+	public static AddressRange parse(String text) {
 		int slash = text.indexOf('/');
 		InetAddress network = address((slash < 0) ? text : text.substring(0, slash));
 		if (network == null) {
-			throw new IllegalArgumentException("it is neither an IP address, nor a block of them such as 10.0.0.0/8 or "
-					+ "fd00::/8, nor the URI of a proxy");
+			throw new IllegalArgumentException(
+					"it is neither an IP address nor a block of them such as 10.0.0.0/8 or fd00::/8");
 		}
 		int bits = network.getAddress().length * Byte.SIZE;
 		int length = (slash < 0) ? bits : prefixLength(text.substring(slash + 1));
@@ -29,7 +36,7 @@ record AddressRange(InetAddress network, int prefixLength) {
 			throw new IllegalArgumentException("the number after the slash is not between 1 and " + bits);
 		}
 		if (length == 0) {
-			throw new IllegalArgumentException("it covers all addresses, so every caller could say who it is");
+			throw new IllegalArgumentException("it covers all addresses");
 		}
 		byte[] masked = mask(network.getAddress(), length);
 		if (!Arrays.equals(masked, network.getAddress())) {
@@ -45,9 +52,10 @@ record AddressRange(InetAddress network, int prefixLength) {
 
 	/**
 	 * Reads one address; never looks up a name.
-	 * @return {@code null} if it is none
+	 * @param text the address as people write it
+	 * @return the address; {@code null} if it is none
 	 */
-	static @Nullable InetAddress address(String text) {
+	public static @Nullable InetAddress address(String text) {
 		try {
 			if (text.indexOf(':') >= 0) {
 				// Brackets say that it is an IPv6 literal, so that nothing is looked up
@@ -80,7 +88,12 @@ record AddressRange(InetAddress network, int prefixLength) {
 		return octets;
 	}
 
-	boolean contains(InetAddress address) {
+	/**
+	 * Whether an address belongs to the block.
+	 * @param address an address
+	 * @return whether it does; never for one of the other family
+	 */
+	public boolean contains(InetAddress address) {
 		byte[] candidate = address.getAddress();
 		byte[] expected = this.network.getAddress();
 		if (candidate.length != expected.length) {
