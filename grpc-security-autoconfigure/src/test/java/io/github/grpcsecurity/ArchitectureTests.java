@@ -30,11 +30,21 @@ class ArchitectureTests {
 	}
 
 	@Test
+	void remoteWhenItServesAllThenItKnowsNobody() {
+		noClasses().that()
+			.resideInAPackage(ROOT + ".remote..")
+			.should()
+			.dependOnClassesThat(resideInAPackage(ROOT + "..").and(not(resideInAPackage(ROOT + ".remote.."))))
+			.check(CLASSES);
+	}
+
+	@Test
 	void featuresWhenTheyNeedEachOtherThenOnlyThroughServer() {
 		slices().matching(ROOT + ".(*)..")
 			.should()
 			.notDependOnEachOther()
 			.ignoreDependency(alwaysTrue(), resideInAPackage(ROOT + ".server.."))
+			.ignoreDependency(alwaysTrue(), resideInAPackage(ROOT + ".remote.."))
 			.ignoreDependency(resideInAPackage(ROOT + ".autoconfigure.."), alwaysTrue())
 			.check(CLASSES);
 	}

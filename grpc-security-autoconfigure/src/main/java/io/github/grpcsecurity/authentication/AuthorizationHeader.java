@@ -62,6 +62,26 @@ public record AuthorizationHeader(String scheme, String credentials) {
 		return this.scheme.equalsIgnoreCase(name);
 	}
 
+	/**
+	 * Whether the credentials are a {@code b64token} (RFC 6750 2.1).
+	 * @return whether they could be a bearer token
+	 */
+	public boolean wellFormedToken() {
+		int end = this.credentials.length();
+		while (end > 0 && this.credentials.charAt(end - 1) == '=') {
+			end--;
+		}
+		for (int i = 0; i < end; i++) {
+			char c = this.credentials.charAt(i);
+			boolean allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+					|| "-._~+/".indexOf(c) >= 0;
+			if (!allowed) {
+				return false;
+			}
+		}
+		return end > 0;
+	}
+
 	@Override
 	public String toString() {
 		return "AuthorizationHeader[credentials=[PROTECTED]]";

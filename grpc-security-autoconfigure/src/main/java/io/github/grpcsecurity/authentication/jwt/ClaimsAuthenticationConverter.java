@@ -3,15 +3,11 @@ package io.github.grpcsecurity.authentication.jwt;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
-
-import org.jspecify.annotations.Nullable;
 
 import org.springframework.core.convert.converter.Converter;
 import org.springframework.security.authentication.AbstractAuthenticationToken;
 import org.springframework.security.core.GrantedAuthority;
-import org.springframework.security.core.authority.SimpleGrantedAuthority;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.server.resource.InvalidBearerTokenException;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationConverter;
@@ -45,31 +41,10 @@ final class ClaimsAuthenticationConverter implements Converter<Jwt, AbstractAuth
 
 	private Collection<GrantedAuthority> authorities(Jwt jwt) {
 		Set<GrantedAuthority> granted = new LinkedHashSet<>();
-		for (JwtIssuer.AuthoritiesClaim authorities : this.authorities) {
-			Object value = find(jwt.getClaims(), authorities.claim());
-			if (value instanceof String text) {
-				for (String name : StringUtils.tokenizeToStringArray(text, " ")) {
-					granted.add(new SimpleGrantedAuthority(authorities.prefix() + name));
-				}
-			}
-			else if (value instanceof Collection<?> names) {
-				for (Object name : names) {
-					if (name instanceof String text && StringUtils.hasText(text)) {
-						granted.add(new SimpleGrantedAuthority(authorities.prefix() + text));
-					}
-				}
-			}
+		for (JwtIssuer.AuthoritiesClaim claim : this.authorities) {
+			granted.addAll(claim.authorities(jwt.getClaims()));
 		}
 		return granted;
-	}
-
-	private static @Nullable Object find(Map<?, ?> claims, String path) {
-		Object value = claims.get(path);
-		int dot = path.indexOf('.');
-		if (value == null && dot > 0 && claims.get(path.substring(0, dot)) instanceof Map<?, ?> nested) {
-			return find(nested, path.substring(dot + 1));
-		}
-		return value;
 	}
 
 }

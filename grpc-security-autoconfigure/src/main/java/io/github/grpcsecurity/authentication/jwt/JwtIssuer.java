@@ -15,6 +15,8 @@ import com.nimbusds.jose.JWSAlgorithm;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.core.io.Resource;
+import org.springframework.security.core.GrantedAuthority;
+import org.springframework.security.core.authority.SimpleGrantedAuthority;
 import org.springframework.util.Assert;
 import org.springframework.util.StringUtils;
 
@@ -166,6 +168,38 @@ public final class JwtIssuer {
 		public AuthoritiesClaim {
 			Assert.hasText(claim, "it names no claim");
 			Objects.requireNonNull(prefix, "prefix");
+		}
+
+		/**
+		 * The authorities that this claim gives.
+		 * @param claims all claims of a token
+		 * @return one authority for each word of a text, or each text of a list
+		 */
+		public Collection<GrantedAuthority> authorities(Map<String, Object> claims) {
+			Set<GrantedAuthority> granted = new LinkedHashSet<>();
+			Object value = find(claims, this.claim);
+			if (value instanceof String text) {
+				for (String name : StringUtils.tokenizeToStringArray(text, " ")) {
+					granted.add(new SimpleGrantedAuthority(this.prefix + name));
+				}
+			}
+			else if (value instanceof Collection<?> names) {
+				for (Object name : names) {
+					if (name instanceof String text && StringUtils.hasText(text)) {
+						granted.add(new SimpleGrantedAuthority(this.prefix + text));
+					}
+				}
+			}
+			return granted;
+		}
+
+		private static @Nullable Object find(Map<?, ?> claims, String path) {
+			Object value = claims.get(path);
+			int dot = path.indexOf('.');
+			if (value == null && dot > 0 && claims.get(path.substring(0, dot)) instanceof Map<?, ?> nested) {
+				return find(nested, path.substring(dot + 1));
+			}
+			return value;
 		}
 
 	}

@@ -1,4 +1,4 @@
-package io.github.grpcsecurity.ratelimit;
+package io.github.grpcsecurity.remote;
 
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -9,9 +9,11 @@ import java.util.function.LongSupplier;
  * <p>
  * It opens after a number of failures in a row, spread over some time: a burst that makes
  * a few answers late at once is no outage. While it is open, one caller at a time gets to
- * probe, and not before an interval has passed since the last one did.
+ * probe, and not before an interval has passed since the last one did. Thread-safe.
+ *
+ * @since 0.1.0
  */
-final class CircuitBreaker {
+public final class CircuitBreaker {
 
 	private final int threshold;
 
@@ -35,7 +37,16 @@ final class CircuitBreaker {
 	/** When the last probe started, or the breaker opened. */
 	private volatile long since;
 
-	CircuitBreaker(boolean closed, int threshold, Duration patience, Duration probeInterval, LongSupplier nanoClock) {
+	/**
+	 * Creates a breaker.
+	 * @param closed whether it starts as if the other side was up
+	 * @param threshold failures in a row before it opens, at least
+	 * @param patience how long they have to go on for, at least
+	 * @param probeInterval time between two probes while it is open
+	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
+	 */
+	public CircuitBreaker(boolean closed, int threshold, Duration patience, Duration probeInterval,
+			LongSupplier nanoClock) {
 		this.threshold = threshold;
 		this.patienceNanos = patience.toNanos();
 		this.probeIntervalNanos = probeInterval.toNanos();
@@ -44,12 +55,19 @@ final class CircuitBreaker {
 		this.since = nanoClock.getAsLong() - this.probeIntervalNanos;
 	}
 
-	boolean closed() {
+	/**
+	 * Whether the other side may be asked.
+	 * @return {@code false} while only probes may
+	 */
+	public boolean closed() {
 		return this.closed;
 	}
 
-	/** Whether the caller is to probe now, and to report the result. */
-	boolean startProbe() {
+	/**
+	 * Asks for the turn to probe.
+	 * @return whether the caller is to probe now, and to report the result
+	 */
+	public boolean startProbe() {
 		long now = this.nanoClock.getAsLong();
 		return now - this.since >= this.probeIntervalNanos && startProbe(now);
 	}
@@ -63,22 +81,29 @@ final class CircuitBreaker {
 		return true;
 	}
 
-	/** Reports how a probe ended. */
-	synchronized void probed(boolean success) {
+	/**
+	 * Reports how a probe ended.
+	 * @param success whether the other side is up again
+	 */
+	public synchronized void probed(boolean success) {
 		this.probing = false;
 		this.failures.set(0);
 		this.closed = success;
 	}
 
-	void succeeded() {
+	/** Reports a success. */
+	public void succeeded() {
 		// A plain read first: the line is shared by all threads and hardly ever changes
 		if (this.failures.get() != 0) {
 			this.failures.set(0);
 		}
 	}
 
-	/** Reports a failure; true if that opened the breaker. */
-	boolean failed() {
+	/**
+	 * Reports a failure.
+	 * @return whether that opened the breaker
+	 */
+	public boolean failed() {
 		int count = this.failures.incrementAndGet();
 		long now = this.nanoClock.getAsLong();
 		if (count == 1) {
