@@ -122,8 +122,11 @@ class RedisRateLimiterIT {
 			for (int step = 0; step < 6; step++) {
 				now += step(random, rules.get(0).gcra());
 				clock.set(now * 1000);
-				List<RateLimitPermit> permits = permits(random.nextInt(4) == 0 ? "b" : "a",
-						rules.toArray(new RateLimitRule[0]));
+				String key = (random.nextInt(4) == 0) ? "b" : "a";
+				List<RateLimitPermit> permits = rules.stream()
+					.map((rule) -> random.nextBoolean() ? new RateLimitPermit(rule, key)
+							: new RateLimitPermit(rule, key, random.nextInt((int) rule.gcra().burst() + 2)))
+					.toList();
 				expected.add(get(java.tryAcquire(permits).toCompletableFuture()));
 				script.call(now, schedules + ":", permits);
 			}
@@ -152,8 +155,8 @@ class RedisRateLimiterIT {
 	private static long step(Random random, Gcra gcra) {
 		return switch (random.nextInt(6)) {
 			case 0, 1 -> 0;
-			case 2 -> gcra.incrementWhole();
-			case 3 -> gcra.incrementWhole() + random.nextInt(3) - 1;
+			case 2 -> gcra.price(gcra.cost()).whole();
+			case 3 -> gcra.price(gcra.cost()).whole() + random.nextInt(3) - 1;
 			case 4 -> random.nextInt(2_000_000);
 			default -> -random.nextInt(1000);
 		};
@@ -202,16 +205,16 @@ class RedisRateLimiterIT {
 	}
 
 	@Test
-	void tryAcquireWhenPermitsAreTakenThenKeysShareASlotAndExpire() {
+	void tryAcquireWhenPermitsAreTakenThenEachKeyHasATagOfItsOwnAndExpires() {
 		decide(this.limiter,
 				permits("10.0.0.1", rule("one", 10, Duration.ofSeconds(100)), rule("two", 1, Duration.ofSeconds(100))));
 
 		List<String> keys = redis.keys("*");
-		keys.remove("test:{rate-limit}:probe");
-		assertThat(keys).containsExactlyInAnyOrder("test:{rate-limit}:one:10.0.0.1", "test:{rate-limit}:two:10.0.0.1");
-		assertThat(keys.stream().map(SlotHash::getSlot).distinct()).hasSize(1);
-		assertThat(redis.pttl("test:{rate-limit}:one:10.0.0.1")).isBetween(5_000L, 10_002L);
-		assertThat(redis.pttl("test:{rate-limit}:two:10.0.0.1")).isBetween(95_000L, 100_002L);
+		keys.remove("test:{probe}");
+		assertThat(keys).containsExactlyInAnyOrder("test:{one:10.0.0.1}", "test:{two:10.0.0.1}");
+		assertThat(keys.stream().map(SlotHash::getSlot).distinct()).hasSize(2);
+		assertThat(redis.pttl("test:{one:10.0.0.1}")).isBetween(5_000L, 10_002L);
+		assertThat(redis.pttl("test:{two:10.0.0.1}")).isBetween(95_000L, 100_002L);
 	}
 
 	@Test
@@ -239,7 +242,7 @@ class RedisRateLimiterIT {
 
 	@Test
 	void tryAcquireWhenKeyHoldsSomethingElseThenFails() {
-		redis.set("test:{rate-limit}:r:a", "not a time");
+		redis.set("test:{r:a}", "not a time");
 
 		assertThatExceptionOfType(ExecutionException.class)
 			.isThrownBy(() -> this.limiter.tryAcquire(permits("a", rule("r", 1, Duration.ofHours(1))))

@@ -95,8 +95,8 @@ final class ScriptRunner {
 			this.arguments.add(keyPrefix + permit.rule().name() + permit.key());
 			this.arguments.add(permit.rule().shadow() ? "0" : "1");
 			this.arguments.add(Long.toString(gcra.limit()));
-			this.arguments.add(Long.toString(gcra.incrementWhole()));
-			this.arguments.add(Long.toString(gcra.incrementFraction()));
+			this.arguments.add(Long.toString(gcra.price(permit.cost()).whole()));
+			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
 		}
