@@ -27,6 +27,9 @@ final class Lease<W> {
 	/** No batch is larger; 1 if the rule is too tight for batches. */
 	private long maxBatch;
 
+	/** How often the largest batch can be halved, and some more. */
+	private int halvings;
+
 	private long pauseNanos;
 
 	private long held;
@@ -58,7 +61,10 @@ final class Lease<W> {
 	/** Until when the key counts as one that more is asked of than it has. */
 	private long scarceUntil;
 
-	/** Before that nothing is drawn ahead, because the last draw failed. */
+	/** How many draws in a row brought less than was wanted. */
+	private int shrunk;
+
+	/** Before that nothing is drawn ahead, because the last draw brought too little. */
 	private long prefetchFrom;
 
 	/** What the key owes by another count, in microseconds, and when that was. */
@@ -91,6 +97,7 @@ final class Lease<W> {
 		Gcra gcra = current.gcra();
 		long most = (long) (this.terms.maxShare() * Math.min(gcra.limit(), gcra.burst()));
 		this.maxBatch = Math.max(1, Math.min(most, LeasablePermits.MAX_BATCH));
+		this.halvings = Long.SIZE - Long.numberOfLeadingZeros(this.maxBatch) + 4;
 		this.batch = Math.min(this.batch, this.maxBatch);
 		this.pauseNanos = (this.maxBatch > 1) ? Math.min(this.terms.pause().toNanos(), gcra.toleranceWhole() * 1000 / 4)
 				: 0;
@@ -248,7 +255,14 @@ final class Lease<W> {
 			this.knownUntil = now + (batches ? this.terms.ttl() : this.terms.memory()).toNanos();
 			boolean exhausted = !this.rule.gcra().admits(this.debt, 1);
 			boolean shrunk = grant.permits() < Math.max(ended.draw.want(), ended.draw.must());
-			if (exhausted || (shrunk && now - this.scarceUntil < 0)) {
+			this.shrunk = shrunk ? this.shrunk + 1 : 0;
+			if (shrunk) {
+				// A call that finds nothing asks; until then the others may have it
+				this.prefetchFrom = now + this.terms.pause().toNanos();
+			}
+			// Few are left and everybody wants them, even if there is always one
+			boolean contended = this.shrunk > this.halvings;
+			if (exhausted || contended || (shrunk && now - this.scarceUntil < 0)) {
 				this.pausedUntil = now + this.pauseNanos;
 				this.scarceUntil = now + this.terms.ttl().toNanos();
 			}

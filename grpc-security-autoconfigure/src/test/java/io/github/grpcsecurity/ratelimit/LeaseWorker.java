@@ -104,6 +104,11 @@ public final class LeaseWorker {
 				limiter.connect();
 				LockSupport.parkNanos(1_000_000);
 			}
+			// What is loaded and compiled now does not make calls late
+			RateLimitRule warm = TestRules.rule("warm", 1_000_000, Duration.ofSeconds(1));
+			for (int i = 0; i < 5000; i++) {
+				limiter.tryAcquire(permits("all", warm)).toCompletableFuture().join();
+			}
 			this.limiters.add(limiter);
 			this.rates.add(rate);
 		}

@@ -11,6 +11,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
@@ -139,14 +141,70 @@ class RedisRateLimiterIT {
 		assertThat(schedules).isEqualTo(100_000);
 	}
 
+	@Test
+	void leaseScriptWhenDrawsAreRandomThenItComputesLikeJava() throws Exception {
+		long seed = System.nanoTime();
+		Random random = new Random(seed);
+		ScriptRunner script = new ScriptRunner(redis);
+		List<Grant> grants = new ArrayList<>();
+		List<RateLimitDecision> decisions = new ArrayList<>();
+		for (int schedule = 0; schedule < 50_000; schedule++) {
+			RateLimitRule rule = randomRule(random, "r");
+			Gcra gcra = rule.gcra();
+			long now = 0;
+			long until = Long.MIN_VALUE / 2;
+			long fraction = 0;
+			for (int step = 0; step < 8; step++) {
+				now += step(random, gcra);
+				Gcra.Debt debt = gcra.debt(until - now, fraction);
+				Gcra.Debt after;
+				if (random.nextInt(4) == 0) {
+					RateLimitDecision decision = RateLimitDecision.of(permits("a", rule), List.of(debt));
+					decisions.add(decision);
+					script.call(now, schedule + ":", permits("a", rule));
+					after = decision.results().get(0).debt();
+				}
+				else {
+					Draw draw = randomDraw(random, rule);
+					Grant grant = draw.from(debt);
+					grants.add(grant);
+					script.draw(now, schedule + ":", draw);
+					after = grant.debt();
+				}
+				if (!after.equals(debt)) {
+					until = now + after.whole();
+					fraction = after.fraction();
+				}
+			}
+			if (script.size() > 100_000) {
+				compare(decisions, script.run(), seed);
+				assertThat(script.grants()).as("seed %s", seed).isEqualTo(grants);
+				decisions.clear();
+				grants.clear();
+			}
+		}
+		compare(decisions, script.run(), seed);
+		assertThat(script.grants()).as("seed %s", seed).isEqualTo(grants);
+	}
+
+	private static Draw randomDraw(Random random, RateLimitRule rule) {
+		int burst = (int) Math.min(rule.gcra().burst(), 1_000_000);
+		long must = random.nextInt(burst + 2);
+		long most = Math.min(2L * rule.gcra().toleranceWhole(), 1_000_000_000);
+		return new Draw(rule, "a", Math.min(must, random.nextInt(burst + 1)), must, random.nextInt(2 * burst + 2),
+				random.nextBoolean() ? 0 : random.nextInt(burst + 1),
+				random.nextBoolean() ? 0 : (long) (random.nextDouble() * most));
+	}
+
 	private static RateLimitRule randomRule(Random random, String name) {
 		long[] limits = { 1, 2, 3, 7, 10, 60, 97, 1000, 9973, 999_983, 1_000_000_000, 1 + random.nextInt(5000) };
 		Duration[] periods = { Duration.ofNanos(1000), Duration.ofMillis(1), Duration.ofSeconds(1),
 				Duration.ofSeconds(7), Duration.ofMinutes(1), Duration.ofDays(1), Duration.ofDays(366),
 				Duration.ofNanos(1000L * (1 + random.nextInt(10_000_000))) };
 		long limit = limits[random.nextInt(limits.length)];
-		long burst = 1 + random.nextInt(6);
-		Gcra gcra = new Gcra(limit, periods[random.nextInt(periods.length)], burst, random.nextInt((int) burst + 2));
+		Duration period = periods[random.nextInt(periods.length)];
+		long burst = 1 + random.nextInt((random.nextBoolean() && period.compareTo(Duration.ofDays(1)) < 0) ? 100_000 : 6);
+		Gcra gcra = new Gcra(limit, period, burst, random.nextInt((int) burst + 2));
 		RateLimitRule rule = rule(name, "peer", gcra);
 		return (random.nextInt(5) == 0) ? shadow(rule) : rule;
 	}
