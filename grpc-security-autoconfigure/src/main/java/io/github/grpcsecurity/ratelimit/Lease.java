@@ -88,6 +88,8 @@ final class Lease<W> {
 		this.pausedUntil = now;
 		this.scarceUntil = now;
 		this.prefetchFrom = now;
+		this.debtAt = now;
+		this.owedAt = now;
 		adopt(rule);
 	}
 
@@ -219,7 +221,7 @@ final class Lease<W> {
 	}
 
 	private long owed(long now) {
-		return Math.max(0, this.owed - (now - this.owedAt) / 1000);
+		return (this.owed > 0) ? Math.max(0, this.owed - (now - this.owedAt) / 1000) : 0;
 	}
 
 	/** A batch is to last for a quarter of a lease. */
