@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.List;
 
 import io.github.grpcsecurity.testing.TestRedis;
+import io.github.grpcsecurity.testing.TestRedisCluster;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
@@ -29,6 +30,13 @@ class LeaseFleetIT {
 	@Test
 	void fleetWhenDemandIsUnequalThenLimitIsExactAndUsed() throws Exception {
 		check(run(6, UNEQUAL), 6);
+	}
+
+	@Test
+	void fleetWhenRedisIsAClusterThenLimitIsExactAndUsed() throws Exception {
+		try (TestRedisCluster cluster = TestRedisCluster.start()) {
+			check(run(cluster.addresses(), 6, EQUAL), 6);
+		}
 	}
 
 	@Test

@@ -306,6 +306,33 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void tryAcquireWhenMillionsOfRandomKeysCallThenHeapStaysFlat() {
+		int keys = Integer.getInteger("tests.random-keys", 500_000);
+		LeasingPermits many = new LeasingPermits(new Endless(), SECOND, 0.1, Duration.ofMillis(20), 10_000, this.timer,
+				this.clock);
+		FailoverRateLimiter limiter = new FailoverRateLimiter(many, new InMemoryRateLimiter(10_000, this.clock),
+				List.of(this.hot), 1, SECOND, this.timer, this.clock);
+		limiter.connect();
+		long before = 0;
+		for (int i = 0; i < keys; i++) {
+			String key = Long.toHexString(i * 0x9E3779B97F4A7C15L);
+			assertThat(limiter.tryAcquire(permits(key, this.hot)).toCompletableFuture().join().permitted()).isTrue();
+			this.clock.advance(Duration.ofNanos(20_000));
+			if (i == keys / 10) {
+				before = usedHeap();
+			}
+		}
+
+		assertThat(many.size()).isLessThanOrEqualTo(10_000);
+		assertThat(usedHeap() - before).isLessThan(16_000_000);
+	}
+
+	private static long usedHeap() {
+		System.gc();
+		return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
+	}
+
+	@Test
 	void countedWhenPermitsWereTakenElsewhereThenStoreHearsOfIt() {
 		Gcra gcra = this.slow.gcra();
 		this.leases.counted(permits("a", this.slow).get(0), gcra.price(4));
@@ -348,6 +375,31 @@ class LeasingPermitsTests {
 			this.sweep = task;
 			return schedule(() -> {
 			}, 1, TimeUnit.DAYS);
+		}
+
+	}
+
+	/** A store that always has permits and remembers nothing. */
+	private static final class Endless implements LeasablePermits {
+
+		@Override
+		public List<? extends CompletionStage<Grant>> draw(List<Draw> draws) {
+			return draws.stream().map((draw) -> CompletableFuture.completedFuture(draw.from(Gcra.Debt.NONE))).toList();
+		}
+
+		@Override
+		public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+			return CompletableFuture.completedFuture(
+					RateLimitDecision.of(permits, permits.stream().map((permit) -> Gcra.Debt.NONE).toList()));
+		}
+
+		@Override
+		public CompletionStage<?> connect() {
+			return CompletableFuture.completedFuture(null);
+		}
+
+		@Override
+		public void close() {
 		}
 
 	}
