@@ -112,8 +112,8 @@ public final class GrpcRateLimitAutoConfiguration {
 			RedisRateLimiter redis = new RedisRateLimiter(connectionFactory, properties.redis().keyPrefix(),
 					threads.executor());
 			InMemoryRateLimiter local = new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
-			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), local, rules.rules(),
-					properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
+			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), local,
+					rules.rules(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
 					System::nanoTime);
 			if (!rules.rules().isEmpty()) {
 				logger.info("Rate limits are kept in Redis, because " + reason);

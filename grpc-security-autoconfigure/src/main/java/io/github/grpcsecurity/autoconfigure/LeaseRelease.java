@@ -13,7 +13,9 @@ import org.springframework.context.SmartLifecycle;
  */
 final class LeaseRelease implements SmartLifecycle {
 
-	/** Spring Data Redis stops in phase 0, servers in far later phases; later stops first. */
+	/**
+	 * Spring Data Redis stops in phase 0, servers in far later phases; later stops first.
+	 */
 	private static final int PHASE = 1;
 
 	private static final long WAIT_MILLIS = 500;

@@ -9,9 +9,10 @@ import io.micrometer.core.instrument.MeterRegistry;
 
 /**
  * Shows how permits are shared: {@code grpc.security.rate-limit.leased}, the permits of
- * each rule that this server holds in advance; {@code grpc.security.rate-limit.operations},
- * the commands sent to the store; and {@code grpc.security.rate-limit.fallback}, 1 while
- * the store is not asked because it does not answer. Immutable.
+ * each rule that this server holds in advance;
+ * {@code grpc.security.rate-limit.operations}, the commands sent to the store; and
+ * {@code grpc.security.rate-limit.fallback}, 1 while the store is not asked because it
+ * does not answer. Immutable.
  *
  * @since 0.1.0
  */

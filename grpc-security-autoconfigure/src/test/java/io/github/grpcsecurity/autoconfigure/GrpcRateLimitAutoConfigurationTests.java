@@ -221,10 +221,8 @@ class GrpcRateLimitAutoConfigurationTests {
 					.gauge()
 					.value()).isPositive();
 				context.getBean(LeaseRelease.class).stop();
-				assertThat(context.getBean(MeterRegistry.class)
-					.get("grpc.security.rate-limit.leased")
-					.gauge()
-					.value()).isZero();
+				assertThat(context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.leased").gauge().value())
+					.isZero();
 			});
 			connected.withPropertyValues("grpc.security.rate-limit.lease.enabled=false")
 				.run((context) -> assertThat(operationsOf(context)).isGreaterThanOrEqualTo(1000));
@@ -351,8 +349,8 @@ class GrpcRateLimitAutoConfigurationTests {
 	}
 
 	@ParameterizedTest
-	@ValueSource(strings = { "rules[0].limt=5", "rules[0].on-failure=open", "rules[0].response-status=OK", "stor=redis", "lease.tll=1s",
-			"store=jdbc" })
+	@ValueSource(strings = { "rules[0].limt=5", "rules[0].on-failure=open", "rules[0].response-status=OK", "stor=redis",
+			"lease.tll=1s", "store=jdbc" })
 	void propertiesWhenNameOrEnumIsUnknownThenStartFails(String setting) {
 		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
 			.run((context) -> assertThat(context.getStartupFailure())

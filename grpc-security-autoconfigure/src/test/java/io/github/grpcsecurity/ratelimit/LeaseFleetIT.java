@@ -54,8 +54,7 @@ class LeaseFleetIT {
 		assertThat(sum.fallbacks).isLessThan(sum.decisions / 20);
 		assertThat(sum.decisions).isGreaterThan(9L * LIMIT * seconds);
 		// What is measured includes the time that the processes take to report
-		assertThat(sum.admitted).isLessThanOrEqualTo(most)
-			.isGreaterThanOrEqualTo((seconds + 1L) * LIMIT * 95 / 100);
+		assertThat(sum.admitted).isLessThanOrEqualTo(most).isGreaterThanOrEqualTo((seconds + 1L) * LIMIT * 95 / 100);
 		assertThat(sum.operations * 50).isLessThanOrEqualTo(sum.decisions);
 	}
 
@@ -80,8 +79,8 @@ class LeaseFleetIT {
 			}
 			List<BufferedReader> outputs = new ArrayList<>();
 			for (Process process : processes) {
-				outputs.add(new BufferedReader(
-						new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8)));
+				outputs
+					.add(new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8)));
 				line(outputs.get(outputs.size() - 1), "ready");
 			}
 			long start = System.nanoTime();

@@ -69,7 +69,8 @@ class LeaseOutageIT {
 			load.join();
 			double seconds = (System.nanoTime() - start) / 1e9;
 
-			System.out.println(name + ": " + load.line() + " in " + seconds + " s, recovered after " + recovery + " ms");
+			System.out
+				.println(name + ": " + load.line() + " in " + seconds + " s, recovered after " + recovery + " ms");
 			long exact = (long) (LIMIT * seconds) + LIMIT;
 			assertThat(load.failures.sum()).isZero();
 			assertThat(load.fallbacks.sum()).isPositive();

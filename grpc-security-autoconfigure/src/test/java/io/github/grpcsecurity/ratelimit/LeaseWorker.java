@@ -48,8 +48,8 @@ public final class LeaseWorker {
 	static LettuceConnectionFactory connectionFactory(String nodes) {
 		LettuceConnectionFactory factory = nodes.contains(",")
 				? new LettuceConnectionFactory(new RedisClusterConfiguration(List.of(nodes.split(","))))
-				: new LettuceConnectionFactory(new RedisStandaloneConfiguration(nodes.split(":")[0],
-						Integer.parseInt(nodes.split(":")[1])));
+				: new LettuceConnectionFactory(
+						new RedisStandaloneConfiguration(nodes.split(":")[0], Integer.parseInt(nodes.split(":")[1])));
 		factory.afterPropertiesSet();
 		factory.start();
 		return factory;
@@ -98,8 +98,8 @@ public final class LeaseWorker {
 			LeasingPermits leases = new LeasingPermits(redis, Duration.ofSeconds(1), 0.1, this.budget, 1000, this.timer,
 					System::nanoTime);
 			FailoverRateLimiter limiter = new FailoverRateLimiter(leases,
-					new InMemoryRateLimiter(1000, System::nanoTime), List.of(this.rule), this.servers,
-					this.budget, this.timer, System::nanoTime);
+					new InMemoryRateLimiter(1000, System::nanoTime), List.of(this.rule), this.servers, this.budget,
+					this.timer, System::nanoTime);
 			while (limiter.fallbackActive()) {
 				limiter.connect();
 				LockSupport.parkNanos(1_000_000);

@@ -353,12 +353,12 @@ class LeasingPermitsTests {
 
 	@Test
 	void createWhenNumberIsOutOfRangeThenRefused() {
-		assertThatIllegalArgumentException().isThrownBy(() -> new LeasingPermits(this.store, Duration.ZERO, 0.1,
-				SECOND, 10, this.timer, this.clock));
-		assertThatIllegalArgumentException().isThrownBy(
-				() -> new LeasingPermits(this.store, SECOND, 1.1, SECOND, 10, this.timer, this.clock));
-		assertThatIllegalArgumentException().isThrownBy(
-				() -> new LeasingPermits(this.store, SECOND, 0.1, SECOND, 0, this.timer, this.clock));
+		assertThatIllegalArgumentException()
+			.isThrownBy(() -> new LeasingPermits(this.store, Duration.ZERO, 0.1, SECOND, 10, this.timer, this.clock));
+		assertThatIllegalArgumentException()
+			.isThrownBy(() -> new LeasingPermits(this.store, SECOND, 1.1, SECOND, 10, this.timer, this.clock));
+		assertThatIllegalArgumentException()
+			.isThrownBy(() -> new LeasingPermits(this.store, SECOND, 0.1, SECOND, 0, this.timer, this.clock));
 	}
 
 	/** Runs nothing by itself. */

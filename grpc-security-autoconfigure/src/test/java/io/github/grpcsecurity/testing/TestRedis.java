@@ -72,8 +72,7 @@ public final class TestRedis implements AutoCloseable {
 			List<String> command = new ArrayList<>(List.of(executable(), "--port", Integer.toString(this.port),
 					"--bind", "127.0.0.1", "--save", "", "--appendonly", "no"));
 			command.addAll(this.options);
-			this.process = new ProcessBuilder(command)
-				.directory(new File(System.getProperty("java.io.tmpdir")))
+			this.process = new ProcessBuilder(command).directory(new File(System.getProperty("java.io.tmpdir")))
 				.redirectErrorStream(true)
 				.start();
 			awaitReady();

@@ -79,7 +79,9 @@ public final class TestTcpProxy implements AutoCloseable {
 		this.swallowing = true;
 	}
 
-	/** Forwards again what new connections carry; old ones have lost some of it and end. */
+	/**
+	 * Forwards again what new connections carry; old ones have lost some of it and end.
+	 */
 	public void forward() {
 		this.swallowing = false;
 		this.sockets.forEach(TestTcpProxy::closeQuietly);

@@ -206,7 +206,8 @@ class RedisRateLimiterIT {
 				Duration.ofNanos(1000L * (1 + random.nextInt(10_000_000))) };
 		long limit = limits[random.nextInt(limits.length)];
 		Duration period = periods[random.nextInt(periods.length)];
-		long burst = 1 + random.nextInt((random.nextBoolean() && period.compareTo(Duration.ofDays(1)) < 0) ? 100_000 : 6);
+		long burst = 1
+				+ random.nextInt((random.nextBoolean() && period.compareTo(Duration.ofDays(1)) < 0) ? 100_000 : 6);
 		Gcra gcra = new Gcra(limit, period, burst, random.nextInt((int) burst + 2));
 		RateLimitRule rule = rule(name, "peer", gcra);
 		return (random.nextInt(5) == 0) ? shadow(rule) : rule;

@@ -155,8 +155,8 @@ final class ScriptRunner {
 		int position = 0;
 		for (List<RateLimitPermit> permits : this.calls) {
 			if (permits.isEmpty()) {
-				this.grants.add(new Grant(reply.get(position++),
-						new Gcra.Debt(reply.get(position++), reply.get(position++))));
+				this.grants
+					.add(new Grant(reply.get(position++), new Gcra.Debt(reply.get(position++), reply.get(position++))));
 				continue;
 			}
 			boolean permitted = reply.get(position++) == 1;
