@@ -5,11 +5,14 @@ import java.util.List;
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Store;
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
+import io.github.grpcsecurity.ratelimit.LeasingPermits;
 import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.ratelimit.SharedPermits;
+import io.github.grpcsecurity.ratelimit.SharedPermitsMetrics;
 import io.github.grpcsecurity.ratelimit.redis.RedisRateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.lettuce.core.AbstractRedisClient;
@@ -109,14 +112,29 @@ public final class GrpcRateLimitAutoConfiguration {
 			RedisRateLimiter redis = new RedisRateLimiter(connectionFactory, properties.redis().keyPrefix(),
 					threads.executor());
 			InMemoryRateLimiter local = new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
-			FailoverRateLimiter limiter = new FailoverRateLimiter(redis, local, rules.rules(),
-					properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
+			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), local,
+					rules.rules(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
 					System::nanoTime);
 			if (!rules.rules().isEmpty()) {
 				logger.info("Rate limits are kept in Redis, because " + reason);
 				limiter.connect();
 			}
 			return limiter;
+		}
+
+		private static SharedPermits shared(GrpcRateLimitProperties properties, RedisRateLimiter redis,
+				GrpcSecurityThreads threads) {
+			if (!properties.lease().enabled()) {
+				return redis;
+			}
+			return new LeasingPermits(redis, properties.lease().ttl(), properties.lease().maxShare(),
+					properties.redis().timeout(), LeasingPermits.DEFAULT_MAX_KEYS, threads.scheduler(),
+					System::nanoTime);
+		}
+
+		@Bean
+		LeaseRelease grpcLeaseRelease(RateLimiter limiter) {
+			return new LeaseRelease(limiter);
 		}
 
 	}
@@ -145,6 +163,17 @@ public final class GrpcRateLimitAutoConfiguration {
 		@ConditionalOnMissingBean
 		MicrometerRateLimitObserver grpcRateLimitMetrics(GrpcRateLimitRules rules, MeterRegistry registry) {
 			return new MicrometerRateLimitObserver(rules.rules(), registry);
+		}
+
+		@Bean
+		@ConditionalOnMissingBean
+		SharedPermitsMetrics grpcSharedPermitsMetrics(GrpcRateLimitRules rules, RateLimiter limiter,
+				MeterRegistry registry) {
+			SharedPermitsMetrics metrics = new SharedPermitsMetrics(rules.rules());
+			if (limiter instanceof FailoverRateLimiter shared) {
+				metrics.bind(shared, registry);
+			}
+			return metrics;
 		}
 
 	}

@@ -21,12 +21,13 @@ import org.springframework.boot.convert.DurationUnit;
  * it.
  * @param expectedInstances Number of servers that share a limit while Redis does not
  * answer. Each of them then hands out its part of the limit.
+ * @param lease Settings for permits that a server takes from Redis in advance.
  * @param redis Settings for permits that are kept in Redis.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.rate-limit", ignoreUnknownFields = false)
 public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @DefaultValue List<Rule> rules,
-		@DefaultValue("1") int expectedInstances, @DefaultValue Redis redis) {
+		@DefaultValue("1") int expectedInstances, @DefaultValue Lease lease, @DefaultValue Redis redis) {
 
 	/** Where permits can be kept. */
 	public enum Store {
@@ -85,6 +86,22 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 			@Nullable Long burst, @DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
 			@DefaultValue("local") OnFailure onFailure,
 			@DefaultValue("resource-exhausted") ResponseStatus responseStatus) {
+
+	}
+
+	/**
+	 * Settings for permits that a server takes from Redis in advance.
+	 *
+	 * @param enabled Whether a server takes permits of busy keys in batches, instead of
+	 * asking Redis for each call.
+	 * @param ttl How long permits that were taken and not used are kept before they are
+	 * given back, from 10 milliseconds to one minute. Milliseconds are used if no unit is
+	 * given.
+	 * @param maxShare Part of a limit, or of its burst if that is smaller, that one
+	 * server takes at most in advance; above 0 and not above 1.
+	 */
+	public record Lease(@DefaultValue("true") boolean enabled,
+			@DefaultValue("1s") @DurationUnit(ChronoUnit.MILLIS) Duration ttl, @DefaultValue("0.1") double maxShare) {
 
 	}
 

@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -28,6 +29,10 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 	// A part of Redis keys and of metrics
 	private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,64}");
 
+	private static final Duration MIN_TTL = Duration.ofMillis(10);
+
+	private static final Duration MAX_TTL = Duration.ofMinutes(1);
+
 	GrpcRateLimitRules {
 		rules = List.copyOf(rules);
 	}
@@ -42,6 +47,16 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 		if (properties.redis().keyPrefix().isBlank() || properties.redis().keyPrefix().contains("{}")) {
 			throw invalid(PREFIX + "redis.key-prefix", properties.redis().keyPrefix(),
 					"It must have text in it, and no empty hash tag '{}'.");
+		}
+		Duration ttl = properties.lease().ttl();
+		if (ttl.compareTo(MIN_TTL) < 0 || ttl.compareTo(MAX_TTL) > 0) {
+			throw invalid(PREFIX + "lease.ttl", ttl, "It must be from 10 milliseconds to one minute; "
+					+ "to ask Redis for each call, set grpc.security.rate-limit.lease.enabled=false.");
+		}
+		double maxShare = properties.lease().maxShare();
+		if (!(maxShare > 0 && maxShare <= 1)) {
+			throw invalid(PREFIX + "lease.max-share", maxShare, "It must be above 0 and not above 1; "
+					+ "to ask Redis for each call, set grpc.security.rate-limit.lease.enabled=false.");
 		}
 		Set<String> names = new TreeSet<>();
 		List<RateLimitRule> rules = new ArrayList<>();

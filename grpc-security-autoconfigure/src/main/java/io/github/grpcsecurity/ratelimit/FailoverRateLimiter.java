@@ -92,9 +92,14 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+		RateLimitDecision known = this.shared.atHand(permits);
+		if (known != null) {
+			charge(known, permits);
+			return CompletableFuture.completedFuture(known);
+		}
 		if (!this.breaker.closed()) {
 			connect();
-			return CompletableFuture.completedFuture(fallback(permits));
+			return CompletableFuture.completedFuture(fallback(permits, true));
 		}
 		Attempt attempt = new Attempt(permits);
 		attempt.start();
@@ -107,7 +112,41 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		this.shared.close();
 	}
 
-	private RateLimitDecision fallback(List<RateLimitPermit> permits) {
+	/**
+	 * Whether the shared permits are not asked at the moment, because they do not answer.
+	 * @return whether each rule does what its {@code on-failure} says
+	 */
+	public boolean fallbackActive() {
+		return !this.breaker.closed();
+	}
+
+	/**
+	 * How many commands were sent to where the permits are shared.
+	 * @return the number since this was created
+	 */
+	public long operations() {
+		return this.shared.operations();
+	}
+
+	/**
+	 * How many permits of a rule this server holds in advance.
+	 * @param rule name of the rule
+	 * @return the number of permits that are neither used nor given back
+	 */
+	public long leased(String rule) {
+		return this.shared.leased(rule);
+	}
+
+	/**
+	 * Gives back what this server holds in advance, before it stops.
+	 * @return completes when it was given back, or cannot be
+	 */
+	public CompletionStage<?> release() {
+		return this.shared.release();
+	}
+
+	private RateLimitDecision fallback(List<RateLimitPermit> permits, boolean outage) {
+		List<RateLimitPermit> asked = new ArrayList<>(permits.size());
 		List<RateLimitPermit> counted = new ArrayList<>(permits.size());
 		for (RateLimitPermit permit : permits) {
 			RateLimitRule rule = permit.rule();
@@ -116,10 +155,16 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			}
 			RateLimitRule standIn = this.standIns.get(rule);
 			if (standIn != null) {
-				counted.add(new RateLimitPermit(standIn, permit.key()));
+				asked.add(permit);
+				counted.add(new RateLimitPermit(standIn, permit.key(), permit.cost()));
 			}
 		}
-		return this.local.decide(counted).asFallback();
+		RateLimitDecision decision = this.local.decide(counted);
+		for (int i = 0; i < asked.size() && outage; i++) {
+			// Or the end of an outage would hand everybody a new burst
+			this.shared.counted(asked.get(i), decision.results().get(i).debt());
+		}
+		return decision.asFallback();
 	}
 
 	/** Keeps the stand-ins up to date, or a failure would hand everybody a new burst. */
@@ -132,7 +177,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		for (int i = 0; i < permits.size(); i++) {
 			RateLimitRule standIn = this.standIns.get(permits.get(i).rule());
 			if (standIn != null && !results.get(i).denied()) {
-				taken.add(new RateLimitPermit(standIn, permits.get(i).key()));
+				taken.add(new RateLimitPermit(standIn, permits.get(i).key(), permits.get(i).cost()));
 			}
 		}
 		this.local.charge(taken);
@@ -268,7 +313,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 		private void settle() {
 			try {
-				this.answer.complete(fallback(this.permits));
+				this.answer.complete(fallback(this.permits, false));
 			}
 			catch (RuntimeException ex) {
 				// Or the call would wait for ever

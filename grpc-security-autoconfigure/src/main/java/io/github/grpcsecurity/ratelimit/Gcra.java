@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Gcra {
 
-	private static final long MAX_PERMITS = 1_000_000_000;
+	static final long MAX_PERMITS = 1_000_000_000;
 
 	/** About 31 years: added to any time of this century it stays below 2^53. */
 	private static final long MAX_DEBT_MICROS = 1_000_000_000_000_000L;
@@ -38,9 +38,7 @@ public final class Gcra {
 
 	private final long cost;
 
-	private final long incrementWhole;
-
-	private final long incrementFraction;
+	private final Debt price;
 
 	private final long toleranceWhole;
 
@@ -51,7 +49,8 @@ public final class Gcra {
 	 * @param limit permits per period
 	 * @param period length of the period, in whole microseconds
 	 * @param burst permits that can be taken at once
-	 * @param cost permits that one call takes; none only looks
+	 * @param cost permits that one call takes unless it asks for another number; none
+	 * only looks
 	 * @throws IllegalArgumentException if a number is out of range
 	 */
 	public Gcra(long limit, Duration period, long burst, long cost) {
@@ -71,10 +70,19 @@ public final class Gcra {
 				"burst, at this limit and period, must not take longer than 31 years to come back");
 		this.toleranceWhole = tolerance[0].longValueExact();
 		this.toleranceFraction = tolerance[1].longValueExact();
-		BigInteger[] increment = interval(cost);
+		this.price = computePrice(cost);
+	}
+
+	private Debt computePrice(long permits) {
+		long product = permits * this.periodMicros;
+		if (Math.multiplyHigh(permits, this.periodMicros) == 0 && product >= 0
+				&& product / this.limit <= MAX_DEBT_MICROS) {
+			return new Debt(product / this.limit, product % this.limit);
+		}
+		BigInteger[] interval = interval(permits);
 		// What is beyond the tolerance is never admitted, however far
-		this.incrementWhole = increment[0].min(BigInteger.valueOf(2 * MAX_DEBT_MICROS)).longValueExact();
-		this.incrementFraction = increment[1].longValueExact();
+		return new Debt(interval[0].min(BigInteger.valueOf(2 * MAX_DEBT_MICROS)).longValueExact(),
+				interval[1].longValueExact());
 	}
 
 	private BigInteger[] interval(long permits) {
@@ -130,7 +138,7 @@ public final class Gcra {
 	}
 
 	/**
-	 * Permits that one call takes.
+	 * Permits that one call takes, unless it asks for another number.
 	 * @return the cost
 	 */
 	public long cost() {
@@ -138,19 +146,12 @@ public final class Gcra {
 	}
 
 	/**
-	 * What a call adds to the debt.
-	 * @return whole microseconds
+	 * What permits add to the debt.
+	 * @param permits how many, from 0 to 1000000000
+	 * @return the sum of their intervals
 	 */
-	public long incrementWhole() {
-		return this.incrementWhole;
-	}
-
-	/**
-	 * What a call adds to the debt beyond {@link #incrementWhole()}.
-	 * @return the numerator of the fraction
-	 */
-	public long incrementFraction() {
-		return this.incrementFraction;
+	public Debt price(long permits) {
+		return (permits == this.cost) ? this.price : computePrice(permits);
 	}
 
 	/**
@@ -172,10 +173,11 @@ public final class Gcra {
 	/**
 	 * Whether a call is admitted.
 	 * @param debt the debt before the call
+	 * @param permits how many the call takes
 	 * @return whether the debt after it stays within the tolerance
 	 */
-	public boolean admits(Debt debt) {
-		return !exceeds(debt.plus(this), this.toleranceWhole, this.toleranceFraction);
+	public boolean admits(Debt debt, long permits) {
+		return !exceeds(debt.plus(this, permits), this.toleranceWhole, this.toleranceFraction);
 	}
 
 	/**
@@ -203,18 +205,26 @@ public final class Gcra {
 
 	/** How many more permits fit on top of a debt. */
 	long remaining(Debt debt) {
-		BigInteger free = BigInteger.valueOf(this.toleranceWhole - debt.whole())
+		long whole = this.toleranceWhole - debt.whole();
+		long fraction = this.toleranceFraction - debt.fraction();
+		long product = whole * this.limit;
+		if (Math.multiplyHigh(whole, this.limit) == 0 && product >= 0 && product <= Long.MAX_VALUE - this.limit) {
+			return (product + fraction) / this.periodMicros;
+		}
+		BigInteger free = BigInteger.valueOf(whole)
 			.multiply(BigInteger.valueOf(this.limit))
-			.add(BigInteger.valueOf(this.toleranceFraction - debt.fraction()));
+			.add(BigInteger.valueOf(fraction));
 		return free.divide(BigInteger.valueOf(this.periodMicros)).longValueExact();
 	}
 
-	/** When a call that is denied now would be admitted; null if it never fits. */
-	@Nullable Duration retryAfter(Debt debt) {
-		if (!admits(Debt.NONE)) {
+	/**
+	 * When a call that is denied now would be admitted; null if it never fits.
+	 */
+	@Nullable Duration retryAfter(Debt debt, long permits) {
+		if (!admits(Debt.NONE, permits)) {
 			return null;
 		}
-		Debt after = debt.plus(this);
+		Debt after = debt.plus(this, permits);
 		long micros = after.whole() - this.toleranceWhole;
 		// Rounded up: an early retry would be denied again
 		return micros(after.fraction() > this.toleranceFraction ? micros + 1 : micros);
@@ -247,14 +257,30 @@ public final class Gcra {
 		public static final Debt NONE = new Debt(0, 0);
 
 		/**
-		 * The debt after a call.
-		 * @param gcra the limit that the call counts against
+		 * The debt after permits were taken.
+		 * @param gcra the limit that they count against
+		 * @param permits how many, from 0 to 1000000000
 		 * @return the sum
 		 */
-		public Debt plus(Gcra gcra) {
-			long sum = this.fraction + gcra.incrementFraction;
-			return (sum >= gcra.limit) ? new Debt(this.whole + gcra.incrementWhole + 1, sum - gcra.limit)
-					: new Debt(this.whole + gcra.incrementWhole, sum);
+		public Debt plus(Gcra gcra, long permits) {
+			Debt price = gcra.price(permits);
+			long sum = this.fraction + price.fraction;
+			return (sum >= gcra.limit) ? new Debt(this.whole + price.whole + 1, sum - gcra.limit)
+					: new Debt(this.whole + price.whole, sum);
+		}
+
+		/**
+		 * The debt after permits that nobody used were given back.
+		 * @param gcra the limit that they count against
+		 * @param permits how many, from 0 to 1000000000
+		 * @return the difference, or nothing if time has paid for them already
+		 */
+		public Debt minus(Gcra gcra, long permits) {
+			Debt price = gcra.price(permits);
+			long difference = this.fraction - price.fraction;
+			Debt debt = (difference < 0) ? new Debt(this.whole - price.whole - 1, difference + gcra.limit)
+					: new Debt(this.whole - price.whole, difference);
+			return (debt.whole < 0) ? NONE : debt;
 		}
 
 	}

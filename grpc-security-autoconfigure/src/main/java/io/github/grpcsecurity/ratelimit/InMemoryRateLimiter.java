@@ -105,7 +105,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 				long now = now();
 				Gcra gcra = permit.rule().gcra();
 				Entry entry = stripe.entry(permit, now);
-				Gcra.Debt sum = entry.debt(gcra, now).plus(gcra);
+				Gcra.Debt sum = entry.debt(gcra, now).plus(gcra, permit.cost());
 				entry.owes(gcra.debt(sum.whole(), sum.fraction()), now);
 			}
 			finally {

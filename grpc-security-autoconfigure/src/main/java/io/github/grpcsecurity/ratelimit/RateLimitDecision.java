@@ -46,16 +46,22 @@ public final class RateLimitDecision {
 		boolean permitted = true;
 		for (int i = 0; i < permits.size(); i++) {
 			RateLimitRule rule = permits.get(i).rule();
-			permitted = permitted && (rule.shadow() || rule.gcra().admits(debts.get(i)));
+			permitted = permitted && (rule.shadow() || rule.gcra().admits(debts.get(i), permits.get(i).cost()));
 		}
 		List<Result> results = new ArrayList<>(permits.size());
 		for (int i = 0; i < permits.size(); i++) {
 			RateLimitRule rule = permits.get(i).rule();
 			Gcra.Debt before = debts.get(i);
-			boolean denied = !rule.gcra().admits(before);
-			Gcra.Debt after = (permitted && !denied) ? before.plus(rule.gcra()) : before;
-			results.add(new Result(rule, denied, after));
+			long cost = permits.get(i).cost();
+			boolean denied = !rule.gcra().admits(before, cost);
+			Gcra.Debt after = (permitted && !denied) ? before.plus(rule.gcra(), cost) : before;
+			results.add(new Result(rule, cost, denied, after, Duration.ZERO));
 		}
+		return new RateLimitDecision(results, permitted, false, null);
+	}
+
+	/** A decision that somebody else has come to. */
+	static RateLimitDecision of(List<Result> results, boolean permitted) {
 		return new RateLimitDecision(results, permitted, false, null);
 	}
 
@@ -118,14 +124,21 @@ public final class RateLimitDecision {
 
 		private final RateLimitRule rule;
 
+		private final long cost;
+
 		private final boolean denied;
 
 		private final Gcra.Debt debt;
 
-		private Result(RateLimitRule rule, boolean denied, Gcra.Debt debt) {
+		/** The least time to wait, whatever the debt says. */
+		private final Duration leastWait;
+
+		Result(RateLimitRule rule, long cost, boolean denied, Gcra.Debt debt, Duration leastWait) {
 			this.rule = rule;
+			this.cost = cost;
 			this.denied = denied;
 			this.debt = debt;
+			this.leastWait = leastWait;
 		}
 
 		/**
@@ -166,7 +179,11 @@ public final class RateLimitDecision {
 		 * deny, {@code null} if such a call can never be admitted
 		 */
 		public @Nullable Duration retryAfter() {
-			return this.denied ? this.rule.gcra().retryAfter(this.debt) : Duration.ZERO;
+			if (!this.denied) {
+				return Duration.ZERO;
+			}
+			Duration retry = this.rule.gcra().retryAfter(this.debt, this.cost);
+			return (retry != null && retry.compareTo(this.leastWait) < 0) ? this.leastWait : retry;
 		}
 
 		/**

@@ -1,15 +1,20 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.locks.LockSupport;
 
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
 import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
+import io.github.grpcsecurity.ratelimit.RateLimitDecision;
+import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.testing.TestRedis;
 import io.grpc.Status;
 import io.lettuce.core.AbstractRedisClient;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -26,6 +31,7 @@ import org.springframework.boot.data.redis.autoconfigure.DataRedisAutoConfigurat
 import org.springframework.boot.data.redis.autoconfigure.DataRedisConnectionDetails;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.test.context.FilteredClassLoader;
+import org.springframework.boot.test.context.assertj.AssertableApplicationContext;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
@@ -202,6 +208,50 @@ class GrpcRateLimitAutoConfigurationTests {
 	}
 
 	@Test
+	void leasesWhenRedisThenOnByDefaultAndEffective() {
+		try (TestRedis redis = TestRedis.start()) {
+			ApplicationContextRunner connected = this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+				.withPropertyValues("spring.data.redis.port=" + redis.port(),
+						"grpc.security.rate-limit.rules[0].limit=100000", "grpc.security.rate-limit.redis.timeout=5s");
+			connected.run((context) -> {
+				assertThat(operationsOf(context)).isLessThan(100);
+				assertThat(context.getBean(MeterRegistry.class)
+					.get("grpc.security.rate-limit.leased")
+					.tag("rule", "per-peer")
+					.gauge()
+					.value()).isPositive();
+				context.getBean(LeaseRelease.class).stop();
+				assertThat(context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.leased").gauge().value())
+					.isZero();
+			});
+			connected.withPropertyValues("grpc.security.rate-limit.lease.enabled=false")
+				.run((context) -> assertThat(operationsOf(context)).isGreaterThanOrEqualTo(1000));
+			connected
+				.withPropertyValues("grpc.security.rate-limit.lease.max-share=0.00001",
+						"grpc.security.rate-limit.lease.ttl=20ms")
+				.run((context) -> assertThat(operationsOf(context)).isGreaterThanOrEqualTo(1000));
+		}
+	}
+
+	private static double operationsOf(AssertableApplicationContext context) {
+		FailoverRateLimiter limiter = (FailoverRateLimiter) context.getBean(RateLimiter.class);
+		MeterRegistry registry = context.getBean(MeterRegistry.class);
+		while (registry.get("grpc.security.rate-limit.fallback").gauge().value() == 1) {
+			limiter.connect();
+			LockSupport.parkNanos(1_000_000);
+		}
+		RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
+		for (int i = 0; i < 1000; i++) {
+			RateLimitDecision decision = limiter.tryAcquire(List.of(new RateLimitPermit(rule, "a")))
+				.toCompletableFuture()
+				.join();
+			assertThat(decision.permitted()).isTrue();
+			assertThat(decision.fallback()).isFalse();
+		}
+		return registry.get("grpc.security.rate-limit.operations").functionCounter().count();
+	}
+
+	@Test
 	void metricsWhenNoRegistryOrNoMicrometerThenNone() {
 		this.runner.run((context) -> assertThat(context).doesNotHaveBean(MicrometerRateLimitObserver.class));
 		this.runner.withClassLoader(new FilteredClassLoader("io.micrometer.core"))
@@ -243,6 +293,9 @@ class GrpcRateLimitAutoConfigurationTests {
 			assertThat(properties.store()).isEqualTo(GrpcRateLimitProperties.Store.AUTO);
 			assertThat(properties.expectedInstances()).isEqualTo(1);
 			assertThat(properties.redis().timeout()).hasMillis(20);
+			assertThat(properties.lease().enabled()).isTrue();
+			assertThat(properties.lease().ttl()).hasSeconds(1);
+			assertThat(properties.lease().maxShare()).isEqualTo(0.1);
 			assertThat(properties.redis().keyPrefix()).isEqualTo("grpc-security:");
 		});
 	}
@@ -263,6 +316,10 @@ class GrpcRateLimitAutoConfigurationTests {
 			"rules[0].methods=bank.Accounts | rules[0].methods[0] | no slash",
 			"rules[0].methods= | rules[0].methods | at least", "expected-instances=0 | expected-instances | at least 1",
 			"redis.timeout=0ms | redis.timeout | longer than zero",
+			"lease.ttl=5ms | lease.ttl | from 10 milliseconds to one minute",
+			"lease.ttl=61s | lease.ttl | from 10 milliseconds to one minute",
+			"lease.max-share=0 | lease.max-share | above 0", "lease.max-share=1.5 | lease.max-share | not above 1",
+			"lease.max-share=NaN | lease.max-share | above 0",
 			"redis.key-prefix={}x | redis.key-prefix | no empty hash tag" })
 	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String setting, String property, String reason) {
 		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
@@ -293,7 +350,7 @@ class GrpcRateLimitAutoConfigurationTests {
 
 	@ParameterizedTest
 	@ValueSource(strings = { "rules[0].limt=5", "rules[0].on-failure=open", "rules[0].response-status=OK", "stor=redis",
-			"store=jdbc" })
+			"lease.tll=1s", "store=jdbc" })
 	void propertiesWhenNameOrEnumIsUnknownThenStartFails(String setting) {
 		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
 			.run((context) -> assertThat(context.getStartupFailure())

@@ -22,7 +22,7 @@ class GcraTests {
 		Gcra gcra = new Gcra(limit, SECOND, 1, 1);
 		Debt debt = Debt.NONE;
 		for (long i = 0; i < Math.min(limit, 100_000); i++) {
-			debt = debt.plus(gcra);
+			debt = debt.plus(gcra, gcra.cost());
 		}
 		if (limit <= 100_000) {
 			// A period's permits owe the period and nothing else
@@ -43,8 +43,8 @@ class GcraTests {
 		long end = period.multipliedBy(10).toNanos() / 1000;
 		long step = Math.max(1, end / 50_000);
 		for (; now.get() < end; now.addAndGet(step)) {
-			while (gcra.admits(gcra.debt(whole - now.get(), fraction))) {
-				Debt debt = gcra.debt(whole - now.get(), fraction).plus(gcra);
+			while (gcra.admits(gcra.debt(whole - now.get(), fraction), 1)) {
+				Debt debt = gcra.debt(whole - now.get(), fraction).plus(gcra, gcra.cost());
 				whole = now.get() + debt.whole();
 				fraction = debt.fraction();
 				admitted++;
@@ -65,21 +65,21 @@ class GcraTests {
 	void retryAfterWhenWaitedExactlyThatLongThenAdmitted() {
 		Gcra gcra = new Gcra(7, SECOND, 7, 3);
 		Debt debt = Debt.NONE;
-		while (gcra.admits(debt)) {
-			debt = debt.plus(gcra);
+		while (gcra.admits(debt, gcra.cost())) {
+			debt = debt.plus(gcra, gcra.cost());
 		}
-		long micros = gcra.retryAfter(debt).toNanos() / 1000;
+		long micros = gcra.retryAfter(debt, 3).toNanos() / 1000;
 
-		assertThat(gcra.admits(gcra.debt(debt.whole() - micros, debt.fraction()))).isTrue();
-		assertThat(gcra.admits(gcra.debt(debt.whole() - micros + 1, debt.fraction()))).isFalse();
+		assertThat(gcra.admits(gcra.debt(debt.whole() - micros, debt.fraction()), 3)).isTrue();
+		assertThat(gcra.admits(gcra.debt(debt.whole() - micros + 1, debt.fraction()), 3)).isFalse();
 	}
 
 	@Test
 	void retryAfterWhenCostExceedsBurstThenNever() {
 		Gcra gcra = new Gcra(5, SECOND, 5, 6);
 
-		assertThat(gcra.admits(Debt.NONE)).isFalse();
-		assertThat(gcra.retryAfter(Debt.NONE)).isNull();
+		assertThat(gcra.admits(Debt.NONE, 6)).isFalse();
+		assertThat(gcra.retryAfter(Debt.NONE, 6)).isNull();
 	}
 
 	@Test

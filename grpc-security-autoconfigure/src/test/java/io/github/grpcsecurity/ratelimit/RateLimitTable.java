@@ -37,8 +37,9 @@ public final class RateLimitTable {
 	public static void check(Subject subject) {
 		for (int i = 0; i < ROWS.size(); i++) {
 			Row row = ROWS.get(i);
-			RateLimitRule rule = TestRules.rule("table", "peer", new Gcra(5, Duration.ofSeconds(5), 5, row.cost()));
-			RateLimitDecision.Result result = subject.decide(row.millis() * 1000, TestRules.permits("key", rule))
+			RateLimitRule rule = TestRules.rule("table", 5, Duration.ofSeconds(5));
+			RateLimitDecision.Result result = subject
+				.decide(row.millis() * 1000, List.of(new RateLimitPermit(rule, "key", row.cost())))
 				.results()
 				.get(0);
 			assertThat(result.denied()).as("denied in row %s", i).isEqualTo(row.denied());

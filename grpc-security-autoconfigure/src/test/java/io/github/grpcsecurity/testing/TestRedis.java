@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
@@ -27,10 +28,13 @@ public final class TestRedis implements AutoCloseable {
 
 	private final int port;
 
+	private final List<String> options;
+
 	private Process process;
 
-	private TestRedis(int port) {
+	private TestRedis(int port, List<String> options) {
 		this.port = port;
+		this.options = options;
 	}
 
 	/** Starts a Redis. */
@@ -41,9 +45,9 @@ public final class TestRedis implements AutoCloseable {
 	}
 
 	/** Reserves a port on which nothing listens until {@link #restart()}. */
-	public static TestRedis notStarted() {
+	public static TestRedis notStarted(String... options) {
 		try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-			return new TestRedis(socket.getLocalPort());
+			return new TestRedis(socket.getLocalPort(), List.of(options));
 		}
 		catch (IOException ex) {
 			throw new UncheckedIOException(ex);
@@ -65,9 +69,10 @@ public final class TestRedis implements AutoCloseable {
 	/** Starts with no data, after {@link #stop()}. */
 	public void restart() {
 		try {
-			this.process = new ProcessBuilder(List.of(executable(), "--port", Integer.toString(this.port), "--bind",
-					"127.0.0.1", "--save", "", "--appendonly", "no"))
-				.directory(new File(System.getProperty("java.io.tmpdir")))
+			List<String> command = new ArrayList<>(List.of(executable(), "--port", Integer.toString(this.port),
+					"--bind", "127.0.0.1", "--save", "", "--appendonly", "no"));
+			command.addAll(this.options);
+			this.process = new ProcessBuilder(command).directory(new File(System.getProperty("java.io.tmpdir")))
 				.redirectErrorStream(true)
 				.start();
 			awaitReady();

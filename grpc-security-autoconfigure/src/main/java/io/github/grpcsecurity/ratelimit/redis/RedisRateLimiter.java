@@ -7,24 +7,34 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Stream;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.LeasablePermits;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
-import io.github.grpcsecurity.ratelimit.SharedPermits;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.lettuce.core.RedisFuture;
 import io.lettuce.core.RedisNoScriptException;
 import io.lettuce.core.ScriptOutputType;
 import io.lettuce.core.api.async.RedisScriptingAsyncCommands;
+import io.lettuce.core.cluster.SlotHash;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.data.redis.connection.RedisConnection;
@@ -34,19 +44,17 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
  * Keeps permits in Redis, where all servers of an application share them.
  * <p>
  * One script takes the permits of a call in all its rules, by the clock of Redis, in one
- * round trip. So that this works in a Redis Cluster too, all keys carry the same hash tag
- * and live on one node; a key prefix with a tag of its own, such as <code>{bank}:</code>,
- * chooses another one. Keys go away by themselves when nothing is owed any more. No
- * thread of a caller is ever blocked: a connection is made on the executor, and answers
- * arrive on the threads of Lettuce. Thread-safe.
+ * round trip; another one takes permits in advance. Each key carries a hash tag of its
+ * own, so that a Redis Cluster spreads them over its nodes. There, a call whose rules
+ * have keys in several slots takes one command for each slot, all at once, and what it
+ * took in some is given back if others deny. A key prefix with a tag of its own, such as
+ * <code>{bank}:</code>, keeps all keys in one slot instead. Keys go away by themselves
+ * when nothing is owed any more. No thread of a caller is ever blocked: a connection is
+ * made on the executor, and answers arrive on the threads of Lettuce. Thread-safe.
  *
  * @since 0.1.0
  */
-public final class RedisRateLimiter implements SharedPermits {
-
-	private static final String HASH_TAG = "{rate-limit}:";
-
-	private static final String SCRIPT = "gcra.lua";
+public final class RedisRateLimiter implements LeasablePermits {
 
 	/** The first connection loads and warms up what it takes; later ones must not. */
 	private static final long FIRST_CONNECT_SECONDS = 10;
@@ -56,15 +64,20 @@ public final class RedisRateLimiter implements SharedPermits {
 	/** A tiny debt that is gone at once: shows that Redis can be written to. */
 	private static final String[] PROBE = { "1", "1", "1", "0", "1000", "0" };
 
+	private static final CompletableFuture<Grant> NO_GRANT = CompletableFuture
+		.failedFuture(new IllegalStateException("Not asked for"));
+
+	private final Script gcra = Script.read("gcra.lua");
+
+	private final Script lease = Script.read("lease.lua");
+
+	private final LongAdder operations = new LongAdder();
+
 	private final LettuceConnectionFactory connectionFactory;
 
 	private final String keyPrefix;
 
 	private final Executor executor;
-
-	private final byte[] script = readScript();
-
-	private final String digest = sha1(this.script);
 
 	private final AtomicBoolean connecting = new AtomicBoolean();
 
@@ -80,7 +93,7 @@ public final class RedisRateLimiter implements SharedPermits {
 	 */
 	public RedisRateLimiter(LettuceConnectionFactory connectionFactory, String keyPrefix, Executor executor) {
 		this.connectionFactory = connectionFactory;
-		this.keyPrefix = keyPrefix + HASH_TAG;
+		this.keyPrefix = keyPrefix;
 		this.executor = executor;
 	}
 
@@ -98,11 +111,8 @@ public final class RedisRateLimiter implements SharedPermits {
 			made.completeExceptionally(ex);
 		}
 		return made.thenCompose((candidate) -> {
-			// Loads the script where its keys are
-			CompletableFuture<List<Object>> tried = candidate.commands
-				.<List<Object>>eval(this.script, ScriptOutputType.MULTI, keys(List.of()), arguments(List.of()))
-				.toCompletableFuture();
-			return tried.thenAccept((reply) -> this.connection = candidate);
+			return run(candidate, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
+				.thenAccept((reply) -> this.connection = candidate);
 		}).orTimeout(this.triedBefore.getAndSet(true) ? RECONNECT_SECONDS : FIRST_CONNECT_SECONDS, TimeUnit.SECONDS);
 	}
 
@@ -126,10 +136,13 @@ public final class RedisRateLimiter implements SharedPermits {
 	private Connection open() {
 		RedisConnection opened = this.connectionFactory.getConnection();
 		try {
+			// Asks for a connection of our own: the shared one, after an outage, waits
+			// longer and longer until it connects again, and whoever blocks it blocks us
+			opened.openPipeline();
 			if (opened.getNativeConnection() instanceof RedisScriptingAsyncCommands<?, ?> commands) {
 				@SuppressWarnings("unchecked")
 				RedisScriptingAsyncCommands<byte[], byte[]> binary = (RedisScriptingAsyncCommands<byte[], byte[]>) commands;
-				return new Connection(opened, binary);
+				return new Connection(opened, binary, this.connectionFactory.isClusterAware());
 			}
 			throw new IllegalStateException("The connection to Redis is none of Lettuce's");
 		}
@@ -143,22 +156,109 @@ public final class RedisRateLimiter implements SharedPermits {
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
 		Connection current = this.connection;
 		if (current == null) {
-			return CompletableFuture.failedFuture(new IllegalStateException("Not connected to Redis"));
+			return CompletableFuture.failedFuture(notConnected());
 		}
-		CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
-		byte[][] keys = keys(permits);
-		byte[][] arguments = arguments(permits);
-		send(current.commands.evalsha(this.digest, ScriptOutputType.MULTI, keys, arguments), answer, permits,
-				(failure) -> {
-					if (!(failure instanceof RedisNoScriptException)) {
-						return false;
-					}
-					// Redis was restarted, or somebody flushed its scripts
-					send(current.commands.eval(this.script, ScriptOutputType.MULTI, keys, arguments), answer, permits,
-							(again) -> false);
-					return true;
-				});
+		if (permits.isEmpty()) {
+			return run(current, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
+				.thenApply((reply) -> RateLimitDecision.of(List.of(), List.of()));
+		}
+		List<byte[]> keys = new ArrayList<>(permits.size());
+		for (RateLimitPermit permit : permits) {
+			keys.add(key(permit.rule(), permit.key()));
+		}
+		Collection<List<Integer>> groups = groups(current, keys);
+		if (groups.size() > 1) {
+			return tryAcquire(current, permits, keys, groups);
+		}
+		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments(permits));
+		CompletableFuture<RateLimitDecision> answer = sent.thenApply((reply) -> {
+			RateLimitDecision decision = RateLimitDecision.of(permits, debts(reply));
+			check(decision, reply);
+			return decision;
+		});
+		CompletionStage<RateLimitDecision> end = answer;
+		end.whenComplete((decision, failure) -> {
+			if (answer.isCancelled()) {
+				sent.cancel(false);
+			}
+		});
 		return answer;
+	}
+
+	/** Asks several nodes, which know nothing of each other. */
+	private CompletionStage<RateLimitDecision> tryAcquire(Connection current, List<RateLimitPermit> permits,
+			List<byte[]> keys, Collection<List<Integer>> groups) {
+		Gcra.Debt[] debts = new Gcra.Debt[permits.size()];
+		// What a node took is to be given back unless all of them take
+		Queue<RateLimitPermit> taken = new ConcurrentLinkedQueue<>();
+		List<CompletableFuture<?>> answers = new ArrayList<>();
+		for (List<Integer> group : groups) {
+			List<RateLimitPermit> asked = select(permits, group);
+			CompletableFuture<List<Object>> sent = run(current, this.gcra, select(keys, group), arguments(asked));
+			answers.add(sent.thenAccept((reply) -> {
+				List<Gcra.Debt> before = debts(reply);
+				RateLimitDecision decision = RateLimitDecision.of(asked, before);
+				check(decision, reply);
+				for (int i = 0; i < asked.size(); i++) {
+					debts[group.get(i)] = before.get(i);
+					if (decision.permitted() && !decision.results().get(i).denied()) {
+						taken.add(asked.get(i));
+					}
+				}
+			}));
+		}
+		// Settled here only when all have answered; a caller may give up earlier
+		CompletableFuture<Void> all = CompletableFuture.allOf(answers.toArray(new CompletableFuture<?>[0]));
+		CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
+		CompletionStage<Void> end = all;
+		end.whenComplete((nothing, failure) -> {
+			RateLimitDecision decision = (failure == null) ? RateLimitDecision.of(permits, List.of(debts)) : null;
+			if (decision == null || !decision.permitted() || !answer.complete(decision)) {
+				giveBack(taken);
+				if (decision != null) {
+					answer.complete(decision);
+				}
+				else if (failure != null) {
+					answer.completeExceptionally(failure);
+				}
+			}
+		});
+		return answer;
+	}
+
+	private void giveBack(Collection<RateLimitPermit> taken) {
+		draw(taken.stream()
+			.map((permit) -> new Draw(permit.rule(), permit.key(), 0, 0, 0, Math.min(permit.cost(), MAX_BATCH), 0))
+			.toList());
+	}
+
+	@Override
+	public List<? extends CompletionStage<Grant>> draw(List<Draw> draws) {
+		Connection current = this.connection;
+		if (current == null) {
+			CompletableFuture<Grant> failed = CompletableFuture.failedFuture(notConnected());
+			return Collections.nCopies(draws.size(), failed);
+		}
+		List<byte[]> keys = new ArrayList<>(draws.size());
+		for (Draw draw : draws) {
+			keys.add(key(draw.rule(), draw.key()));
+		}
+		List<CompletableFuture<Grant>> grants = new ArrayList<>(Collections.nCopies(draws.size(), NO_GRANT));
+		for (List<Integer> group : groups(current, keys)) {
+			CompletableFuture<List<Object>> sent = run(current, this.lease, select(keys, group),
+					leaseArguments(select(draws, group)));
+			for (int i = 0; i < group.size(); i++) {
+				int at = 3 * i;
+				grants.set(group.get(i), sent.thenApply((reply) -> new Grant(number(reply, at),
+						new Gcra.Debt(number(reply, at + 1), number(reply, at + 2)))));
+			}
+		}
+		return grants;
+	}
+
+	@Override
+	public long operations() {
+		return this.operations.sum();
 	}
 
 	@Override
@@ -170,9 +270,43 @@ public final class RedisRateLimiter implements SharedPermits {
 		}
 	}
 
-	private static void send(RedisFuture<List<Object>> sent, CompletableFuture<RateLimitDecision> answer,
-			List<RateLimitPermit> permits, Retry retry) {
-		CompletionStage<RateLimitDecision> end = answer;
+	/** The places of the keys that can go into one command. */
+	private static Collection<List<Integer>> groups(Connection current, List<byte[]> keys) {
+		Map<Integer, List<Integer>> groups = new LinkedHashMap<>();
+		for (int i = 0; i < keys.size(); i++) {
+			int slot = current.cluster ? SlotHash.getSlot(keys.get(i)) : 0;
+			groups.computeIfAbsent(slot, (key) -> new ArrayList<>()).add(i);
+		}
+		return groups.values();
+	}
+
+	private static <T> List<T> select(List<T> all, List<Integer> group) {
+		return (group.size() == all.size()) ? all : group.stream().map(all::get).toList();
+	}
+
+	/** Runs a script; if the result is cancelled, it is not sent any more. */
+	private CompletableFuture<List<Object>> run(Connection current, Script script, List<byte[]> keys,
+			List<byte[]> arguments) {
+		byte[][] keyArray = keys.toArray(new byte[0][]);
+		byte[][] argumentArray = arguments.toArray(new byte[0][]);
+		CompletableFuture<List<Object>> answer = new CompletableFuture<>();
+		this.operations.increment();
+		send(current.commands.evalsha(script.digest, ScriptOutputType.MULTI, keyArray, argumentArray), answer,
+				(failure) -> {
+					if (!(failure instanceof RedisNoScriptException)) {
+						return false;
+					}
+					// Redis was restarted, or somebody flushed its scripts
+					this.operations.increment();
+					send(current.commands.eval(script.text, ScriptOutputType.MULTI, keyArray, argumentArray), answer,
+							(again) -> false);
+					return true;
+				});
+		return answer;
+	}
+
+	private static void send(RedisFuture<List<Object>> sent, CompletableFuture<List<Object>> answer, Retry retry) {
+		CompletionStage<List<Object>> end = answer;
 		end.whenComplete((decision, failure) -> {
 			if (answer.isCancelled()) {
 				// A command that still waits to be sent is not sent any more
@@ -182,7 +316,7 @@ public final class RedisRateLimiter implements SharedPermits {
 		sent.whenComplete((reply, failure) -> {
 			try {
 				if (failure == null) {
-					answer.complete(decision(permits, reply));
+					answer.complete(reply);
 				}
 				else if (!retry.retried((failure instanceof CompletionException && failure.getCause() != null)
 						? failure.getCause() : failure)) {
@@ -195,51 +329,63 @@ public final class RedisRateLimiter implements SharedPermits {
 		});
 	}
 
-	private static RateLimitDecision decision(List<RateLimitPermit> permits, List<Object> reply) {
-		List<Gcra.Debt> debts = new ArrayList<>(permits.size());
-		for (int i = 0; i < permits.size(); i++) {
-			debts.add(new Gcra.Debt(number(reply, 2 * i + 1), number(reply, 2 * i + 2)));
+	private static IllegalStateException notConnected() {
+		return new IllegalStateException("Not connected to Redis");
+	}
+
+	private static List<Gcra.Debt> debts(List<Object> reply) {
+		List<Gcra.Debt> debts = new ArrayList<>(reply.size() / 2);
+		for (int i = 1; i < reply.size(); i += 2) {
+			debts.add(new Gcra.Debt(number(reply, i), number(reply, i + 1)));
 		}
-		RateLimitDecision decision = RateLimitDecision.of(permits, debts);
+		return debts;
+	}
+
+	private static void check(RateLimitDecision decision, List<Object> reply) {
 		if (decision.permitted() != (number(reply, 0) == 1)) {
 			throw new IllegalStateException("Redis and this server compute differently");
 		}
-		return decision;
 	}
 
 	private static long number(List<Object> reply, int index) {
 		return (Long) reply.get(index);
 	}
 
-	private byte[][] keys(List<RateLimitPermit> permits) {
-		if (permits.isEmpty()) {
-			return new byte[][] { bytes(this.keyPrefix + "probe") };
-		}
-		byte[][] keys = new byte[permits.size()][];
-		for (int i = 0; i < keys.length; i++) {
-			RateLimitPermit permit = permits.get(i);
-			keys[i] = bytes(this.keyPrefix + permit.rule().name() + ':' + permit.key());
-		}
-		return keys;
+	private byte[] key(RateLimitRule rule, String key) {
+		return bytes(this.keyPrefix + '{' + rule.name() + ':' + key + '}');
 	}
 
-	private static byte[][] arguments(List<RateLimitPermit> permits) {
-		List<byte[]> arguments = new ArrayList<>();
-		if (permits.isEmpty()) {
-			for (String argument : PROBE) {
-				arguments.add(bytes(argument));
-			}
-		}
+	private static List<byte[]> probe() {
+		return Stream.of(PROBE).map(RedisRateLimiter::bytes).toList();
+	}
+
+	private static List<byte[]> arguments(List<RateLimitPermit> permits) {
+		List<byte[]> arguments = new ArrayList<>(6 * permits.size());
 		for (RateLimitPermit permit : permits) {
 			Gcra gcra = permit.rule().gcra();
+			Gcra.Debt price = gcra.price(permit.cost());
 			arguments.add(bytes(permit.rule().shadow() ? "0" : "1"));
 			arguments.add(bytes(gcra.limit()));
-			arguments.add(bytes(gcra.incrementWhole()));
-			arguments.add(bytes(gcra.incrementFraction()));
+			arguments.add(bytes(price.whole()));
+			arguments.add(bytes(price.fraction()));
 			arguments.add(bytes(gcra.toleranceWhole()));
 			arguments.add(bytes(gcra.toleranceFraction()));
 		}
-		return arguments.toArray(new byte[0][]);
+		return arguments;
+	}
+
+	private static List<byte[]> leaseArguments(List<Draw> draws) {
+		List<byte[]> arguments = new ArrayList<>(10 * draws.size());
+		for (Draw draw : draws) {
+			Gcra gcra = draw.rule().gcra();
+			Gcra.Debt price = gcra.price(1);
+			long[] numbers = { gcra.limit(), price.whole(), price.fraction(), gcra.toleranceWhole(),
+					gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(), draw.giveBack(), draw.owed() };
+			for (long number : numbers) {
+				arguments.add(bytes(number));
+			}
+		}
+		return arguments;
 	}
 
 	private static byte[] bytes(long number) {
@@ -250,28 +396,40 @@ public final class RedisRateLimiter implements SharedPermits {
 		return text.getBytes(StandardCharsets.UTF_8);
 	}
 
-	private static byte[] readScript() {
-		try (InputStream in = Objects.requireNonNull(RedisRateLimiter.class.getResourceAsStream(SCRIPT), SCRIPT)) {
-			return in.readAllBytes();
-		}
-		catch (IOException ex) {
-			throw new UncheckedIOException(ex);
-		}
-	}
+	/**
+	 * What Redis runs.
+	 */
+	private static final class Script {
 
-	private static String sha1(byte[] bytes) {
-		try {
-			return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-1").digest(bytes));
+		private final byte[] text;
+
+		private final String digest;
+
+		private Script(byte[] text, String digest) {
+			this.text = text;
+			this.digest = digest;
 		}
-		catch (NoSuchAlgorithmException ex) {
-			throw new IllegalStateException("Every Java platform has SHA-1", ex);
+
+		static Script read(String name) {
+			try (InputStream in = Objects.requireNonNull(RedisRateLimiter.class.getResourceAsStream(name), name)) {
+				byte[] text = in.readAllBytes();
+				return new Script(text, HexFormat.of().formatHex(MessageDigest.getInstance("SHA-1").digest(text)));
+			}
+			catch (IOException ex) {
+				throw new UncheckedIOException(ex);
+			}
+			catch (NoSuchAlgorithmException ex) {
+				throw new IllegalStateException("Every Java platform has SHA-1", ex);
+			}
 		}
+
 	}
 
 	/**
 	 * A connection as Spring hands it out, and the native commands behind it.
 	 */
-	private record Connection(RedisConnection spring, RedisScriptingAsyncCommands<byte[], byte[]> commands) {
+	private record Connection(RedisConnection spring, RedisScriptingAsyncCommands<byte[], byte[]> commands,
+			boolean cluster) {
 	}
 
 	/** Decides what to do about a failed command. */

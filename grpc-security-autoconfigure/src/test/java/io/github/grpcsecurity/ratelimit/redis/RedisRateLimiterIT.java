@@ -11,6 +11,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
@@ -122,8 +124,11 @@ class RedisRateLimiterIT {
 			for (int step = 0; step < 6; step++) {
 				now += step(random, rules.get(0).gcra());
 				clock.set(now * 1000);
-				List<RateLimitPermit> permits = permits(random.nextInt(4) == 0 ? "b" : "a",
-						rules.toArray(new RateLimitRule[0]));
+				String key = (random.nextInt(4) == 0) ? "b" : "a";
+				List<RateLimitPermit> permits = rules.stream()
+					.map((rule) -> random.nextBoolean() ? new RateLimitPermit(rule, key)
+							: new RateLimitPermit(rule, key, random.nextInt((int) rule.gcra().burst() + 2)))
+					.toList();
 				expected.add(get(java.tryAcquire(permits).toCompletableFuture()));
 				script.call(now, schedules + ":", permits);
 			}
@@ -136,14 +141,74 @@ class RedisRateLimiterIT {
 		assertThat(schedules).isEqualTo(100_000);
 	}
 
+	@Test
+	void leaseScriptWhenDrawsAreRandomThenItComputesLikeJava() throws Exception {
+		long seed = System.nanoTime();
+		Random random = new Random(seed);
+		ScriptRunner script = new ScriptRunner(redis);
+		List<Grant> grants = new ArrayList<>();
+		List<RateLimitDecision> decisions = new ArrayList<>();
+		for (int schedule = 0; schedule < 50_000; schedule++) {
+			RateLimitRule rule = randomRule(random, "r");
+			Gcra gcra = rule.gcra();
+			long now = 0;
+			long until = Long.MIN_VALUE / 2;
+			long fraction = 0;
+			for (int step = 0; step < 8; step++) {
+				now += step(random, gcra);
+				Gcra.Debt debt = gcra.debt(until - now, fraction);
+				Gcra.Debt after;
+				boolean written;
+				if (random.nextInt(4) == 0) {
+					RateLimitDecision decision = RateLimitDecision.of(permits("a", rule), List.of(debt));
+					decisions.add(decision);
+					script.call(now, schedule + ":", permits("a", rule));
+					after = decision.results().get(0).debt();
+					written = !decision.results().get(0).denied();
+				}
+				else {
+					Draw draw = randomDraw(random, rule);
+					Grant grant = draw.from(debt);
+					grants.add(grant);
+					script.draw(now, schedule + ":", draw);
+					after = grant.debt();
+					written = !after.equals(debt);
+				}
+				if (written) {
+					until = now + after.whole();
+					fraction = after.fraction();
+				}
+			}
+			if (script.size() > 100_000) {
+				compare(decisions, script.run(), seed);
+				assertThat(script.grants()).as("seed %s", seed).isEqualTo(grants);
+				decisions.clear();
+				grants.clear();
+			}
+		}
+		compare(decisions, script.run(), seed);
+		assertThat(script.grants()).as("seed %s", seed).isEqualTo(grants);
+	}
+
+	private static Draw randomDraw(Random random, RateLimitRule rule) {
+		int burst = (int) Math.min(rule.gcra().burst(), 1_000_000);
+		long must = random.nextInt(burst + 2);
+		long most = Math.min(2L * rule.gcra().toleranceWhole(), 1_000_000_000);
+		return new Draw(rule, "a", Math.min(must, random.nextInt(burst + 1)), must, random.nextInt(2 * burst + 2),
+				random.nextBoolean() ? 0 : random.nextInt(burst + 1),
+				random.nextBoolean() ? 0 : (long) (random.nextDouble() * most));
+	}
+
 	private static RateLimitRule randomRule(Random random, String name) {
 		long[] limits = { 1, 2, 3, 7, 10, 60, 97, 1000, 9973, 999_983, 1_000_000_000, 1 + random.nextInt(5000) };
 		Duration[] periods = { Duration.ofNanos(1000), Duration.ofMillis(1), Duration.ofSeconds(1),
 				Duration.ofSeconds(7), Duration.ofMinutes(1), Duration.ofDays(1), Duration.ofDays(366),
 				Duration.ofNanos(1000L * (1 + random.nextInt(10_000_000))) };
 		long limit = limits[random.nextInt(limits.length)];
-		long burst = 1 + random.nextInt(6);
-		Gcra gcra = new Gcra(limit, periods[random.nextInt(periods.length)], burst, random.nextInt((int) burst + 2));
+		Duration period = periods[random.nextInt(periods.length)];
+		long burst = 1
+				+ random.nextInt((random.nextBoolean() && period.compareTo(Duration.ofDays(1)) < 0) ? 100_000 : 6);
+		Gcra gcra = new Gcra(limit, period, burst, random.nextInt((int) burst + 2));
 		RateLimitRule rule = rule(name, "peer", gcra);
 		return (random.nextInt(5) == 0) ? shadow(rule) : rule;
 	}
@@ -152,8 +217,8 @@ class RedisRateLimiterIT {
 	private static long step(Random random, Gcra gcra) {
 		return switch (random.nextInt(6)) {
 			case 0, 1 -> 0;
-			case 2 -> gcra.incrementWhole();
-			case 3 -> gcra.incrementWhole() + random.nextInt(3) - 1;
+			case 2 -> gcra.price(gcra.cost()).whole();
+			case 3 -> gcra.price(gcra.cost()).whole() + random.nextInt(3) - 1;
 			case 4 -> random.nextInt(2_000_000);
 			default -> -random.nextInt(1000);
 		};
@@ -202,16 +267,16 @@ class RedisRateLimiterIT {
 	}
 
 	@Test
-	void tryAcquireWhenPermitsAreTakenThenKeysShareASlotAndExpire() {
+	void tryAcquireWhenPermitsAreTakenThenEachKeyHasATagOfItsOwnAndExpires() {
 		decide(this.limiter,
 				permits("10.0.0.1", rule("one", 10, Duration.ofSeconds(100)), rule("two", 1, Duration.ofSeconds(100))));
 
 		List<String> keys = redis.keys("*");
-		keys.remove("test:{rate-limit}:probe");
-		assertThat(keys).containsExactlyInAnyOrder("test:{rate-limit}:one:10.0.0.1", "test:{rate-limit}:two:10.0.0.1");
-		assertThat(keys.stream().map(SlotHash::getSlot).distinct()).hasSize(1);
-		assertThat(redis.pttl("test:{rate-limit}:one:10.0.0.1")).isBetween(5_000L, 10_002L);
-		assertThat(redis.pttl("test:{rate-limit}:two:10.0.0.1")).isBetween(95_000L, 100_002L);
+		keys.remove("test:{probe}");
+		assertThat(keys).containsExactlyInAnyOrder("test:{one:10.0.0.1}", "test:{two:10.0.0.1}");
+		assertThat(keys.stream().map(SlotHash::getSlot).distinct()).hasSize(2);
+		assertThat(redis.pttl("test:{one:10.0.0.1}")).isBetween(5_000L, 10_002L);
+		assertThat(redis.pttl("test:{two:10.0.0.1}")).isBetween(95_000L, 100_002L);
 	}
 
 	@Test
@@ -239,7 +304,7 @@ class RedisRateLimiterIT {
 
 	@Test
 	void tryAcquireWhenKeyHoldsSomethingElseThenFails() {
-		redis.set("test:{rate-limit}:r:a", "not a time");
+		redis.set("test:{r:a}", "not a time");
 
 		assertThatExceptionOfType(ExecutionException.class)
 			.isThrownBy(() -> this.limiter.tryAcquire(permits("a", rule("r", 1, Duration.ofHours(1))))

@@ -7,14 +7,16 @@ import java.util.ArrayList;
 import java.util.List;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
+import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.lettuce.core.ScriptOutputType;
 import io.lettuce.core.api.sync.RedisCommands;
 
 /**
- * Runs the text of the very script that the limiter uses many times in one command,
- * against a clock and a store of its own: the script sees another {@code redis}.
+ * Runs the texts of the very scripts that the limiter uses many times in one command,
+ * against a clock and a store of their own: the scripts see another {@code redis}.
  */
 final class ScriptRunner {
 
@@ -49,6 +51,12 @@ final class ScriptRunner {
 			local function gcra(KEYS, ARGV)
 			""";
 
+	private static final String BETWEEN = """
+
+			end
+			local function lease(KEYS, ARGV)
+			""";
+
 	private static final String AFTER = """
 
 			end
@@ -56,14 +64,18 @@ final class ScriptRunner {
 			while position <= #all do
 			  local keys, arguments = {}, {}
 			  seconds, micros = take(), take()
+			  local script, width = gcra, 6
 			  local count = tonumber(take())
+			  if count == 0 then
+			    script, width, count = lease, 10, 1
+			  end
 			  for i = 1, count do
 			    keys[i] = take()
-			    for a = 1, 6 do
+			    for a = 1, width do
 			      arguments[#arguments + 1] = take()
 			    end
 			  end
-			  for _, number in ipairs(gcra(keys, arguments)) do
+			  for _, number in ipairs(script(keys, arguments)) do
 			    out[#out + 1] = number
 			  end
 			end
@@ -78,11 +90,39 @@ final class ScriptRunner {
 
 	private final List<List<RateLimitPermit>> calls = new ArrayList<>();
 
+	private final List<Grant> grants = new ArrayList<>();
+
 	ScriptRunner(RedisCommands<String, String> redis) throws IOException {
 		this.redis = redis;
-		try (InputStream in = RedisRateLimiter.class.getResourceAsStream("gcra.lua")) {
-			this.sha = redis.scriptLoad(BEFORE + new String(in.readAllBytes(), StandardCharsets.UTF_8) + AFTER);
+		this.sha = redis.scriptLoad(BEFORE + text("gcra.lua") + BETWEEN + text("lease.lua") + AFTER);
+	}
+
+	private static String text(String name) throws IOException {
+		try (InputStream in = RedisRateLimiter.class.getResourceAsStream(name)) {
+			return new String(in.readAllBytes(), StandardCharsets.UTF_8);
 		}
+	}
+
+	void draw(long nowMicros, String keyPrefix, Draw draw) {
+		long now = EPOCH + nowMicros;
+		this.arguments.add(Long.toString(now / 1_000_000));
+		this.arguments.add(Long.toString(now % 1_000_000));
+		this.arguments.add("0");
+		this.arguments.add(keyPrefix + draw.rule().name() + draw.key());
+		Gcra gcra = draw.rule().gcra();
+		for (long number : new long[] { gcra.limit(), gcra.price(1).whole(), gcra.price(1).fraction(),
+				gcra.toleranceWhole(), gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(),
+				draw.giveBack(), draw.owed() }) {
+			this.arguments.add(Long.toString(number));
+		}
+		this.calls.add(List.of());
+	}
+
+	/** What was granted to all draws since the last time. */
+	List<Grant> grants() {
+		List<Grant> all = List.copyOf(this.grants);
+		this.grants.clear();
+		return all;
 	}
 
 	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits) {
@@ -95,8 +135,8 @@ final class ScriptRunner {
 			this.arguments.add(keyPrefix + permit.rule().name() + permit.key());
 			this.arguments.add(permit.rule().shadow() ? "0" : "1");
 			this.arguments.add(Long.toString(gcra.limit()));
-			this.arguments.add(Long.toString(gcra.incrementWhole()));
-			this.arguments.add(Long.toString(gcra.incrementFraction()));
+			this.arguments.add(Long.toString(gcra.price(permit.cost()).whole()));
+			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
 		}
@@ -114,6 +154,11 @@ final class ScriptRunner {
 		List<RateLimitDecision> decisions = new ArrayList<>();
 		int position = 0;
 		for (List<RateLimitPermit> permits : this.calls) {
+			if (permits.isEmpty()) {
+				this.grants
+					.add(new Grant(reply.get(position++), new Gcra.Debt(reply.get(position++), reply.get(position++))));
+				continue;
+			}
 			boolean permitted = reply.get(position++) == 1;
 			List<Gcra.Debt> debts = new ArrayList<>();
 			for (int i = 0; i < permits.size(); i++) {
