@@ -43,7 +43,8 @@ public final class GrpcSecurityAutoConfiguration {
 	private static final Set<String> KEYS = Set.of("enabled", "transport", "allowinsecure", "tls", "dev",
 			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection", "proxy");
 
-	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt", "requirements", "forwardcredentials");
+	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt", "requirements", "forwardcredentials",
+			"oncredentialexpiry", "revocation");
 
 	private static final Set<String> REQUIREMENT_KEYS = Set.of("methods", "anyof", "allof");
 
