@@ -63,6 +63,10 @@ public final class LiveCredentials implements CallStage, AutoCloseable {
 	private static final Metadata.Key<com.google.rpc.Status> DETAILS = Metadata.Key.of("grpc-status-details-bin",
 			ProtoUtils.metadataMarshaller(com.google.rpc.Status.getDefaultInstance()));
 
+	private static final com.google.rpc.Status EXPIRED_DETAILS = details(EXPIRED);
+
+	private static final com.google.rpc.Status REVOKED_DETAILS = details(REVOKED);
+
 	private static final long TICK_MILLIS = 1L << OpenCalls.SLOT_BITS;
 
 	/** Later than any clock shows, and far from where milliseconds overflow. */
@@ -138,12 +142,17 @@ public final class LiveCredentials implements CallStage, AutoCloseable {
 	}
 
 	private static Refusal ending(String errorReason, String reason) {
+		com.google.rpc.Status details = errorReason.equals(EXPIRED) ? EXPIRED_DETAILS : REVOKED_DETAILS;
 		return Refusal.unauthenticated(errorReason + ": " + reason)
-			.withTrailers((trailers) -> trailers.put(DETAILS, com.google.rpc.Status.newBuilder()
-				.setCode(Status.Code.UNAUTHENTICATED.value())
-				.setMessage(Refusal.Kind.UNAUTHENTICATED.sentence())
-				.addDetails(Any.pack(ErrorInfo.newBuilder().setReason(errorReason).setDomain("grpc.security").build()))
-				.build()));
+			.withTrailers((trailers) -> trailers.put(DETAILS, details));
+	}
+
+	private static com.google.rpc.Status details(String errorReason) {
+		return com.google.rpc.Status.newBuilder()
+			.setCode(Status.Code.UNAUTHENTICATED.value())
+			.setMessage(Refusal.Kind.UNAUTHENTICATED.sentence())
+			.addDetails(Any.pack(ErrorInfo.newBuilder().setReason(errorReason).setDomain("grpc.security").build()))
+			.build();
 	}
 
 	@Override

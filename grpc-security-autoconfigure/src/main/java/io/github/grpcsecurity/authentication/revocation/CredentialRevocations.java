@@ -222,6 +222,7 @@ public final class CredentialRevocations implements CredentialCheck, AutoCloseab
 		catch (RuntimeException ex) {
 			added = CompletableFuture.failedFuture(ex);
 		}
+		doubt();
 		return added.<Void>handle((result, failure) -> {
 			if (failure != null) {
 				doubt();
@@ -233,7 +234,10 @@ public final class CredentialRevocations implements CredentialCheck, AutoCloseab
 		});
 	}
 
-	/** The next time everything is read, to see what is missing there. */
+	/**
+	 * The next time everything is read, to see what is missing there. A store may lose
+	 * what it has just told, and then has the same version as before.
+	 */
 	private synchronized void doubt() {
 		this.version = null;
 		this.doubts++;
@@ -285,12 +289,12 @@ public final class CredentialRevocations implements CredentialCheck, AutoCloseab
 	}
 
 	private void heard(Revocation revocation) {
+		doubt();
 		try {
 			learned(List.of(revocation));
 		}
 		catch (IllegalStateException ex) {
 			// There is no room: the comparison fails for that, and says so
-			doubt();
 			compare();
 		}
 	}
@@ -382,7 +386,6 @@ public final class CredentialRevocations implements CredentialCheck, AutoCloseab
 			List<Revocation> missing = this.table.missingIn(there, now);
 			if (!missing.isEmpty()) {
 				logger.info("The store of revocations has lost " + missing.size() + " of them, which are written back");
-				doubt();
 				share(shared, missing);
 			}
 		}
