@@ -39,6 +39,9 @@ public final class AuthenticationStage implements CallStage {
 
 	private static final Verdict UNSUPPORTED = refuse("authorization scheme that nothing here verifies");
 
+	/** Names, in audit events and for metrics, the kind of a credential that was bad. */
+	private static final String REFUSED_KIND = "auth.refused_kind";
+
 	private final CredentialAuthenticator[] authenticators;
 
 	private final List<CredentialRequirement> requirements;
@@ -159,7 +162,7 @@ public final class AuthenticationStage implements CallStage {
 				return later(call, authorization, i, verified, supported != null, pending.answer());
 			}
 			if (!accept(call, result)) {
-				return settled(call, refusal(result));
+				return refused(call, authenticator, result);
 			}
 			verified |= supported != null && !(result instanceof CredentialResult.Absent);
 		}
@@ -173,7 +176,7 @@ public final class AuthenticationStage implements CallStage {
 				return later(call, authorization, index, verified, supported, pending.answer());
 			}
 			if (!accept(call, result)) {
-				return settled(call, refusal(result));
+				return refused(call, this.authenticators[index], result);
 			}
 			return check(call, authorization, index + 1,
 					verified || (supported && !(result instanceof CredentialResult.Absent)));
@@ -189,6 +192,12 @@ public final class AuthenticationStage implements CallStage {
 			return true;
 		}
 		return result instanceof CredentialResult.Absent;
+	}
+
+	/** Notes which kind of credential it was, of which the call has none to show. */
+	private Verdict refused(SecuredCall call, CredentialAuthenticator authenticator, CredentialResult result) {
+		call.note(REFUSED_KIND, String.join("+", new TreeSet<>(authenticator.kinds())));
+		return settled(call, refusal(result));
 	}
 
 	private static Verdict refusal(CredentialResult result) {

@@ -11,11 +11,25 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param requirements Which kinds of credential calls need, of which the first whose
  * patterns match a method counts. Methods without one need what authorization asks for.
  * @param forwardCredentials Whether handlers see the headers that carry credentials.
+ * @param onCredentialExpiry What happens to a call that is open when the first of its
+ * credentials runs out: "close" ends it, "ignore" lets it go on.
  * @since 0.1.0
  */
 @ConfigurationProperties("grpc.security.authentication")
 public record GrpcAuthenticationProperties(@DefaultValue List<Requirement> requirements,
-		@DefaultValue("false") boolean forwardCredentials) {
+		@DefaultValue("false") boolean forwardCredentials,
+		@DefaultValue("close") OnCredentialExpiry onCredentialExpiry) {
+
+	/** What can happen to a call whose credentials run out. */
+	public enum OnCredentialExpiry {
+
+		/** It ends with {@code UNAUTHENTICATED}. */
+		CLOSE,
+
+		/** It goes on as if nothing had happened. */
+		IGNORE
+
+	}
 
 	/**
 	 * Which kinds of credential calls of some methods need.

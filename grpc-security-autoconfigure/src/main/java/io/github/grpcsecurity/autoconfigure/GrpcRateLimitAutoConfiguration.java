@@ -47,6 +47,8 @@ public final class GrpcRateLimitAutoConfiguration {
 
 	private static final Log logger = LogFactory.getLog(GrpcRateLimitAutoConfiguration.class);
 
+	private static final String STORE = "grpc.security.rate-limit.store";
+
 	@Bean
 	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties) {
 		return GrpcRateLimitRules.of(properties);
@@ -94,7 +96,8 @@ public final class GrpcRateLimitAutoConfiguration {
 			LettuceConnectionFactory connectionFactory = connectionFactories.getIfUnique();
 			if (properties.store() == Store.REDIS) {
 				if (connectionFactory == null) {
-					throw new MissingRedisException(connectionFactories.stream().findAny().isPresent());
+					throw new MissingRedisException(STORE, "permits",
+							connectionFactories.stream().findAny().isPresent());
 				}
 				return inRedis(properties, rules, threads, connectionFactory,
 						"grpc.security.rate-limit.store is 'redis'");
@@ -147,7 +150,7 @@ public final class GrpcRateLimitAutoConfiguration {
 		@ConditionalOnMissingBean
 		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, GrpcRateLimitRules rules) {
 			if (properties.store() == Store.REDIS) {
-				throw new MissingRedisException(false);
+				throw new MissingRedisException(STORE, "permits", false);
 			}
 			return inMemory(rules, "Spring Data Redis with Lettuce is not on the class path");
 		}

@@ -7,7 +7,8 @@ import org.springframework.boot.diagnostics.AbstractFailureAnalyzer;
 import org.springframework.boot.diagnostics.FailureAnalysis;
 
 /**
- * Explains why rate limits could not be set up, and each way out.
+ * Explains why rate limits, or anything else in Redis, could not be set up, and each way
+ * out.
  */
 final class GrpcRateLimitFailureAnalyzer extends AbstractFailureAnalyzer<IllegalStateException> {
 
@@ -18,12 +19,9 @@ final class GrpcRateLimitFailureAnalyzer extends AbstractFailureAnalyzer<Illegal
 		MissingRedisException missing = findCause(rootFailure, MissingRedisException.class);
 		if (missing != null) {
 			String description = String.valueOf(missing.getMessage());
-			return new FailureAnalysis(description, missing.several()
-					? "Mark the one to use as @Primary, or keep permits in this server alone with "
-							+ "grpc.security.rate-limit.store=memory."
-					: "Add spring-boot-starter-data-redis and set spring.data.redis.*, or keep permits in this server alone "
-							+ "with grpc.security.rate-limit.store=memory.",
-					missing);
+			String alone = "keep " + missing.kept() + " in this server alone with " + missing.property() + "=memory.";
+			return new FailureAnalysis(description, missing.several() ? "Mark the one to use as @Primary, or " + alone
+					: "Add spring-boot-starter-data-redis and set spring.data.redis.*, or " + alone, missing);
 		}
 		UnmatchedMethodPatternException unmatched = findCause(rootFailure, UnmatchedMethodPatternException.class);
 		if (unmatched != null) {

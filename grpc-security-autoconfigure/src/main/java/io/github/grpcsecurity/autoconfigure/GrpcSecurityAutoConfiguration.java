@@ -44,7 +44,7 @@ public final class GrpcSecurityAutoConfiguration {
 			"authentication", "authorization", "ratelimit", "audit", "limits", "errors", "reflection", "proxy");
 
 	private static final Set<String> AUTHENTICATION_KEYS = Set.of("jwt", "requirements", "forwardcredentials",
-			"clientcertificate", "opaquetoken", "apikey", "basic", "failures");
+			"clientcertificate", "opaquetoken", "apikey", "basic", "failures", "oncredentialexpiry", "revocation");
 
 	private static final Set<String> REQUIREMENT_KEYS = Set.of("methods", "anyof", "allof");
 

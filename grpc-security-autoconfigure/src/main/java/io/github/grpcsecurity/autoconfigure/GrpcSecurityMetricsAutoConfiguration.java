@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import io.github.grpcsecurity.metrics.AuthenticationMetrics;
 import io.github.grpcsecurity.metrics.CallMetrics;
 import io.github.grpcsecurity.metrics.HandshakeMetrics;
 import io.github.grpcsecurity.tls.TlsHandshakeListener;
@@ -28,6 +29,12 @@ public final class GrpcSecurityMetricsAutoConfiguration {
 	@ConditionalOnMissingBean
 	CallMetrics grpcCallMetrics(MeterRegistry registry) {
 		return new CallMetrics(registry);
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	AuthenticationMetrics grpcAuthenticationMetrics(MeterRegistry registry) {
+		return new AuthenticationMetrics(registry);
 	}
 
 	@Bean

@@ -1,8 +1,8 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import io.github.grpcsecurity.metrics.AuthenticationMetrics;
 import io.github.grpcsecurity.metrics.CallMetrics;
 import io.github.grpcsecurity.metrics.HandshakeMetrics;
-import io.github.grpcsecurity.server.CallObserver;
 import io.github.grpcsecurity.tls.TlsHandshakeListener;
 import io.github.grpcsecurity.tls.TlsHandshakeResult;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -23,7 +23,8 @@ class GrpcSecurityMetricsAutoConfigurationTests {
 	@Test
 	void metricsWhenThereIsARegistryThenObserver() {
 		this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
-			.run((context) -> assertThat(context).hasSingleBean(CallMetrics.class).hasSingleBean(CallObserver.class));
+			.run((context) -> assertThat(context).hasSingleBean(CallMetrics.class)
+				.hasSingleBean(AuthenticationMetrics.class));
 	}
 
 	@Test
