@@ -368,7 +368,10 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 				return ttl;
 			}
 			Duration rest = Duration.between(now, expiresAt);
-			return rest.isNegative() ? Duration.ZERO : ((rest.compareTo(ttl) < 0) ? rest : ttl);
+			if (rest.isNegative() || rest.isZero()) {
+				return INACTIVE_TTL;
+			}
+			return (rest.compareTo(ttl) < 0) ? rest : ttl;
 		}
 
 	}
