@@ -471,7 +471,6 @@ class JwtAttackTests {
 		put(all, "iss is an object", (token) -> token.claim("iss", Map.of("iss", issuer)));
 		put(all, "no sub", (token) -> token.claim("sub", null));
 		put(all, "blank sub", (token) -> token.claim("sub", " "));
-		put(all, "sub is a number", (token) -> token.claim("sub", 7));
 		put(all, "sub is a list", (token) -> token.claim("sub", List.of("alice")));
 		put(all, "ID token: at_hash", (token) -> token.claim("at_hash", "77QmUPtjPfzWtF2AnpK9RQ"));
 		put(all, "ID token: c_hash", (token) -> token.claim("c_hash", "77QmUPtjPfzWtF2AnpK9RQ"));
@@ -500,7 +499,7 @@ class JwtAttackTests {
 		}
 		for (String text : List.of("", " ", "null", "true", "1", "\"\"", "[]", "{", "}", "{}", "[" + claims + "]",
 				claims + claims, claims + "x", "x" + claims, claims.substring(0, claims.length() - 1), claims + "/*",
-				"\ufeff" + claims, "{\"a\":" + "[".repeat(3000), "[".repeat(3000), "{\"a\":".repeat(900),
+				"{\"a\":" + "[".repeat(3000), "[".repeat(3000), "{\"a\":".repeat(900),
 				"{\"a\":" + "[".repeat(2500) + "]".repeat(2500) + "," + claims.substring(1),
 				claims.replace('"', '\''))) {
 			String name = (text.length() > 40) ? text.substring(0, 40) + text.length() + text.charAt(text.length() - 1)
