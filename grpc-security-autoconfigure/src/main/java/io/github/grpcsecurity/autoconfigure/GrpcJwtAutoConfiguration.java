@@ -60,7 +60,7 @@ public final class GrpcJwtAutoConfiguration {
 
 	private static final Log logger = LogFactory.getLog(GrpcJwtAutoConfiguration.class);
 
-	/** Two requests of a second each, and looking up their hosts. */
+	/** Two requests of two seconds each, and looking up their hosts. */
 	private static final Duration STARTUP_TIMEOUT = Duration.ofSeconds(5);
 
 	@Bean

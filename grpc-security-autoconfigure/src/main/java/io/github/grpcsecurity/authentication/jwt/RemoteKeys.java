@@ -250,6 +250,10 @@ final class RemoteKeys implements IssuerKeys {
 		return this;
 	}
 
+	synchronized boolean fetching() {
+		return this.inFlight != null;
+	}
+
 	/** When the keys in force were fetched; {@code null} if there never were any. */
 	@Nullable Instant fetched() {
 		Snapshot current = this.snapshot;

@@ -23,6 +23,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BooleanSupplier;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -39,8 +40,8 @@ import org.junit.jupiter.api.Test;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * A key server that does everything wrong, one fault after the other, for forty minutes
- * of a clock that the test turns.
+ * A key server that does everything wrong, one fault after the other, for half an hour of
+ * a clock that the test turns.
  */
 class JwtKeyFaultsIT {
 
@@ -64,12 +65,18 @@ class JwtKeyFaultsIT {
 
 	private HttpServer http;
 
+	private JwtCredentialAuthenticator authenticator;
+
 	@BeforeEach
 	void startKeyServer() throws Exception {
 		this.http = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
 		this.http.setExecutor(this.workers);
 		this.http.createContext("/", (exchange) -> {
-			this.fetches.add(this.seconds.get());
+			long second = this.seconds.get();
+			// The HTTP client of the JDK repeats a request whose connection broke
+			if (!this.fault.equals("refuse") || !this.fetches.contains(second)) {
+				this.fetches.add(second);
+			}
 			try (exchange) {
 				answer(exchange);
 			}
@@ -121,7 +128,7 @@ class JwtKeyFaultsIT {
 	@Test
 	void callWhenKeyServerFailsAndRotatesThenNoGoodTokenIsRefusedAndItIsAskedTwiceAMinuteAtMost() throws Exception {
 		InstantSource clock = () -> Instant.ofEpochSecond(this.seconds.get());
-		JwtCredentialAuthenticator authenticator = JwtCredentialAuthenticator.builder(this.threads)
+		this.authenticator = JwtCredentialAuthenticator.builder(this.threads)
 			.clock(clock)
 			.scheduler(this.timer)
 			.issuers(List.of(TestTokens.issuer()
@@ -135,8 +142,9 @@ class JwtKeyFaultsIT {
 		String[] token = { null };
 		long started = System.nanoTime();
 		try (TestServer server = TestServer.inProcess(new EchoService(),
-				List.of(AuthenticationStage.builder().authenticators(List.of(authenticator)).build()))) {
-			assertThat(authenticator.startAndWait(Duration.ofSeconds(5))).isEmpty();
+				List.of(AuthenticationStage.builder().authenticators(List.of(this.authenticator)).build()))) {
+			waitUntil(() -> this.authenticator.startAndWait(Duration.ofSeconds(5)).isEmpty());
+			this.fetches.clear();
 			synchronized (token) {
 				token[0] = sign(TestTokens.RSA, "key-0");
 			}
@@ -155,12 +163,13 @@ class JwtKeyFaultsIT {
 					}
 				}));
 			}
-			for (int minute = 1; minute <= 40; minute++) {
-				// Four minutes of a fault, then one in which the keys rotate
-				this.fault = (minute % 5 != 0) ? FAULTS[(minute / 5) % FAULTS.length] : "";
-				if (minute % 5 == 0) {
+			for (int minute = 1; minute <= 24; minute++) {
+				// Two minutes of a fault, then one in which the keys rotate
+				this.fault = (minute % 3 != 0) ? FAULTS[(minute / 3) % FAULTS.length] : "";
+				if (minute % 3 == 0) {
 					KeyPair next = (minute % 2 == 0) ? TestTokens.RSA : TestTokens.OTHER_RSA;
-					this.published = TestTokens.jwkSet(TestTokens.rsa(next, "key-" + minute));
+					this.published = TestTokens.jwkSet(TestTokens.rsa(next, "key-" + minute),
+							TestTokens.rsa(this.lastPair, this.lastKey));
 					turn(60);
 					synchronized (token) {
 						token[0] = sign(next, "key-" + minute);
@@ -168,7 +177,13 @@ class JwtKeyFaultsIT {
 					atLeast(calls, calls.get() + 200);
 				}
 				else {
-					turn(60);
+					for (int i = 0; i < 6; i++) {
+						// Somebody makes up names of keys, so that they are looked for
+						String madeUp = TestTokens.token().header("kid", "unknown" + i).sign();
+						assertThat(CallType.UNARY.call(server.channel(), TestTokens.bearer(madeUp), "x").code())
+							.isNotEqualTo(Code.OK);
+						turn(10);
+					}
 					synchronized (token) {
 						token[0] = again(token[0]);
 					}
@@ -215,18 +230,24 @@ class JwtKeyFaultsIT {
 
 	/** Turns the clock, second by second. */
 	private void turn(int time) {
+		RemoteKeys keys = this.authenticator.remoteKeys().get(TestTokens.ISSUER);
 		for (int i = 0; i < time; i++) {
 			this.seconds.incrementAndGet();
 			this.timer.runDue(this.seconds.get());
+			waitUntil(() -> !keys.fetching());
 		}
 	}
 
-	private void atLeast(AtomicLong calls, long count) {
+	private static void atLeast(AtomicLong calls, long count) {
+		waitUntil(() -> calls.get() >= count);
+	}
+
+	private static void waitUntil(BooleanSupplier condition) {
 		long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
-		while (calls.get() < count && System.nanoTime() < until) {
-			Thread.onSpinWait();
+		while (!condition.getAsBoolean()) {
+			assertThat(System.nanoTime()).isLessThan(until);
+			Thread.yield();
 		}
-		assertThat(calls.get()).isGreaterThanOrEqualTo(count);
 	}
 
 	/** Runs what is due when the test says so. */

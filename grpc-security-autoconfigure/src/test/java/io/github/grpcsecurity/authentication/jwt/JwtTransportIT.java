@@ -128,7 +128,7 @@ class JwtTransportIT {
 		X509Bundle alice = builder("alice").buildIssuedBy(ca);
 		X509Bundle mallory = builder("mallory").buildIssuedBy(ca);
 		AuthenticationStage binding = bindingStage();
-		ProxyHeaders trusted = new ProxyHeaders(new TrustedProxies(List.of("127.0.0.0/8")), "x-forwarded-client-cert",
+		ProxyHeaders trusted = new ProxyHeaders(TrustedProxies.parse(List.of("127.0.0.0/8")), "x-forwarded-client-cert",
 				"x-forwarded-for");
 		try (TestServer server = TestServer.network(this.service,
 				(security) -> security.stages(List.of(binding)).peerResolvers(List.of(trusted)),
