@@ -35,9 +35,9 @@ import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredService;
 import io.grpc.ManagedChannel;
 import io.grpc.Server;
-import io.grpc.StatusRuntimeException;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.stub.StreamObserver;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -80,6 +80,10 @@ public class TokenBenchmark {
 	private SecuredCall call;
 
 	private AuthorizationHeader header;
+
+	private Server server;
+
+	private ManagedChannel channel;
 
 	@Setup
 	public void start() throws IOException, GeneralSecurityException, JOSEException {
@@ -137,6 +141,10 @@ public class TokenBenchmark {
 	private SecuredCall anyCall() throws IOException {
 		AtomicReference<SecuredCall> seen = new AtomicReference<>();
 		EchoGrpc.EchoImplBase service = new EchoGrpc.EchoImplBase() {
+			@Override
+			public void unary(EchoMessage request, StreamObserver<EchoMessage> replies) {
+				// No answer
+			}
 		};
 		InProcessServerBuilder builder = InProcessServerBuilder.forName("tokens").addService(service);
 		GrpcServerSecurity.builder().executor(this.threads.executor()).observers(List.of(new CallObserver() {
@@ -145,17 +153,12 @@ public class TokenBenchmark {
 				seen.set(decided);
 			}
 		})).build().install(builder, List.of(new SecuredService(service.bindService(), service, "echo")));
-		Server server = builder.build().start();
-		ManagedChannel channel = InProcessChannelBuilder.forName("tokens").build();
-		try {
-			EchoGrpc.newBlockingStub(channel).unary(EchoMessage.getDefaultInstance());
-		}
-		catch (StatusRuntimeException ex) {
-			// Nobody implements it; the call is all that is needed
-		}
-		finally {
-			channel.shutdownNow();
-			server.shutdownNow();
+		this.server = builder.build().start();
+		this.channel = InProcessChannelBuilder.forName("tokens").build();
+		// Nobody answers, so the call stays open: nothing is computed for one that is over
+		EchoGrpc.newFutureStub(this.channel).unary(EchoMessage.getDefaultInstance());
+		while (seen.get() == null) {
+			Thread.onSpinWait();
 		}
 		return seen.get();
 	}
@@ -167,6 +170,8 @@ public class TokenBenchmark {
 
 	@TearDown
 	public void stop() {
+		this.channel.shutdownNow();
+		this.server.shutdownNow();
 		this.authenticator.close();
 		this.threads.close();
 	}

@@ -155,7 +155,7 @@ final class RemoteKeys implements IssuerKeys {
 				return;
 			}
 		}
-		start();
+		CompletableFuture<Boolean> unused = start();
 	}
 
 	private CompletableFuture<Boolean> begin(Instant now) {
