@@ -118,7 +118,9 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 	 * it they are fetched when the first token needs them.
 	 */
 	public void start() {
-		this.issuers.values().forEach((issuer) -> issuer.keys().start());
+		for (TokenIssuer issuer : this.issuers.values()) {
+			CompletableFuture<Boolean> unused = issuer.keys().start();
+		}
 	}
 
 	/**

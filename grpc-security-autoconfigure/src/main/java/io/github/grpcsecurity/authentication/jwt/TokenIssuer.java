@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 
 import com.nimbusds.jose.JOSEException;
@@ -155,8 +156,8 @@ final class TokenIssuer {
 		if (this.convertsAlways) {
 			return convert(jwt, details);
 		}
-		JwtAuthenticationToken authentication = new JwtAuthenticationToken(jwt, first.getPrincipal(),
-				first.getAuthorities());
+		JwtAuthenticationToken authentication = new JwtAuthenticationToken(jwt,
+				Objects.requireNonNull(first.getPrincipal()), first.getAuthorities());
 		authentication.setDetails(details);
 		return authentication;
 	}
