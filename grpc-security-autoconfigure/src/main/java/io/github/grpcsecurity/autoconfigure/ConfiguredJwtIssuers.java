@@ -57,6 +57,8 @@ final class ConfiguredJwtIssuers {
 		apply(property + ".principal-claim", issuer.principalClaim(),
 				() -> builder.principalClaim(issuer.principalClaim()));
 		authorities(property, issuer.authorities(), builder);
+		builder.profile(issuer.profile()).requireCertificateBinding(issuer.requireCertificateBinding());
+		apply(property + ".max-lifetime", issuer.maxLifetime(), () -> builder.maxLifetime(issuer.maxLifetime()));
 		return build(nameProperty, name, builder);
 	}
 

@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -7,6 +8,7 @@ import java.util.Map;
 import com.nimbusds.jwt.proc.JWTProcessor;
 import io.github.grpcsecurity.authentication.jwt.JwtCredentialAuthenticator;
 import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
+import io.github.grpcsecurity.authentication.jwt.JwtIssuerResolver;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
@@ -43,8 +45,8 @@ import org.springframework.security.oauth2.server.resource.authentication.JwtAut
 
 /**
  * Verifies bearer tokens as soon as somebody says whose to trust: the properties, a
- * {@link JwtIssuer} bean, or a {@link JwtDecoder} or {@link AuthenticationProvider} of
- * the application.
+ * {@link JwtIssuer} or {@link JwtIssuerResolver} bean, or a {@link JwtDecoder} or
+ * {@link AuthenticationProvider} of the application.
  *
  * @since 0.1.0
  */
@@ -58,26 +60,32 @@ public final class GrpcJwtAutoConfiguration {
 
 	private static final Log logger = LogFactory.getLog(GrpcJwtAutoConfiguration.class);
 
-	@Bean(initMethod = "start")
+	/** Two requests of two seconds each, and looking up their hosts. */
+	private static final Duration STARTUP_TIMEOUT = Duration.ofSeconds(5);
+
+	@Bean
 	@ConditionalOnMissingBean
 	JwtCredentialAuthenticator grpcJwtCredentialAuthenticator(GrpcJwtProperties properties, ResourceLoader resources,
-			GrpcSecurityThreads threads, ObjectProvider<JwtIssuer> issuerBeans, ObjectProvider<JwtDecoder> decoder,
+			GrpcSecurityThreads threads, ObjectProvider<JwtIssuer> issuerBeans,
+			ObjectProvider<JwtIssuerResolver> resolver, ObjectProvider<JwtDecoder> decoder,
 			ObjectProvider<JwtAuthenticationConverter> authenticationConverter,
 			ObjectProvider<Converter<Jwt, ? extends AbstractAuthenticationToken>> converter,
 			ObjectProvider<AuthenticationProvider> providers, ObjectProvider<UserDetailsService> users) {
 		List<JwtIssuer> issuers = new ArrayList<>(new ConfiguredJwtIssuers(resources).convert(properties));
 		issuerBeans.orderedStream().forEach(issuers::add);
 		warnAboutAnyAudience(issuers);
-		JwtDecoder unused = issuers.isEmpty() ? null : decoder.getIfAvailable();
+		JwtIssuerResolver issuerResolver = resolver.getIfAvailable();
+		boolean ours = !issuers.isEmpty() || issuerResolver != null;
+		JwtDecoder unused = ours ? decoder.getIfAvailable() : null;
 		if (unused != null) {
 			logger.warn("The JwtDecoder bean (" + unused.getClass().getName()
 					+ ") is not used for gRPC calls, because grpc.security.authentication.jwt.issuers, or a JwtIssuer"
-					+ " bean, says whose tokens to trust");
+					+ " or JwtIssuerResolver bean, says whose tokens to trust");
 		}
 		JwtCredentialAuthenticator.Builder builder = JwtCredentialAuthenticator.builder(threads)
 			.issuers(issuers)
 			.converter(converter(authenticationConverter, converter))
-			.decoder(issuers.isEmpty() ? decoder.getIfAvailable() : null)
+			.decoder(ours ? null : decoder.getIfAvailable())
 			.providers(providers.orderedStream().toList())
 			.users(users(properties, users));
 		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".clock-skew", properties.clockSkew(),
@@ -85,7 +93,37 @@ public final class GrpcJwtAutoConfiguration {
 		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".max-token-size", properties.maxTokenSize(),
 				() -> builder
 					.maxTokenSize(Math.toIntExact(Math.min(properties.maxTokenSize().toBytes(), Integer.MAX_VALUE))));
-		return builder.build();
+		GrpcJwtProperties.Cache cache = properties.cache();
+		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".cache.ttl", cache.ttl(),
+				() -> builder.cache(cache.ttl(), Integer.MAX_VALUE));
+		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".cache.max-entries", cache.maxEntries(),
+				() -> builder.cache(cache.ttl(), cache.maxEntries()));
+		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".jwks.outage-tolerance",
+				properties.jwks().outageTolerance(),
+				() -> builder.outageTolerance(properties.jwks().outageTolerance()));
+		ConfiguredJwtIssuers.apply(ConfiguredJwtIssuers.PREFIX + ".max-resolved-issuers",
+				properties.maxResolvedIssuers(),
+				() -> builder.resolver(issuerResolver, properties.maxResolvedIssuers()));
+		return started(builder.build(), properties.jwks().startup());
+	}
+
+	private static JwtCredentialAuthenticator started(JwtCredentialAuthenticator authenticator,
+			GrpcJwtProperties.Startup startup) {
+		if (startup == GrpcJwtProperties.Startup.EAGER_WARN) {
+			authenticator.start();
+		}
+		else if (startup == GrpcJwtProperties.Startup.EAGER_FAIL) {
+			List<String> missing = authenticator.startAndWait(STARTUP_TIMEOUT);
+			if (!missing.isEmpty()) {
+				authenticator.close();
+				throw new InvalidConfigurationPropertyValueException(ConfiguredJwtIssuers.PREFIX + ".jwks.startup",
+						"eager-fail",
+						"The keys of " + String.join(", ", missing)
+								+ " cannot be fetched; the log says why. Make the issuer reachable, or set it to"
+								+ " eager-warn, so that the server starts and refuses its tokens until they are there.");
+			}
+		}
+		return authenticator;
 	}
 
 	private static @Nullable Converter<Jwt, ? extends AbstractAuthenticationToken> converter(
@@ -132,6 +170,11 @@ public final class GrpcJwtAutoConfiguration {
 
 		@ConditionalOnBean(JwtIssuer.class)
 		static final class ByIssuerBean {
+
+		}
+
+		@ConditionalOnBean(JwtIssuerResolver.class)
+		static final class ByResolverBean {
 
 		}
 

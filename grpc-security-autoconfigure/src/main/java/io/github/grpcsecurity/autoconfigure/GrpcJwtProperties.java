@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
 
+import io.github.grpcsecurity.authentication.jwt.JwtProfile;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -19,12 +20,54 @@ import org.springframework.util.unit.DataSize;
  * are used if no unit is given.
  * @param maxTokenSize Size of the largest token that is looked at.
  * @param authoritiesFrom Where the authorities of a principal come from.
+ * @param cache Verified tokens that are known again.
+ * @param jwks Fetching of the keys that issuers publish.
+ * @param maxResolvedIssuers Issuers that a JwtIssuerResolver bean named, remembered at a
+ * time.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.authentication.jwt", ignoreUnknownFields = false)
 public record GrpcJwtProperties(@DefaultValue List<Issuer> issuers,
 		@DefaultValue("30s") @DurationUnit(ChronoUnit.SECONDS) Duration clockSkew,
-		@DefaultValue("8KB") DataSize maxTokenSize, @DefaultValue("claims") AuthoritiesFrom authoritiesFrom) {
+		@DefaultValue("8KB") DataSize maxTokenSize, @DefaultValue("claims") AuthoritiesFrom authoritiesFrom,
+		@DefaultValue Cache cache, @DefaultValue Jwks jwks, @DefaultValue("100") int maxResolvedIssuers) {
+
+	/**
+	 * Verified tokens that are known again.
+	 *
+	 * @param ttl For how long a verified token is known again without its signature being
+	 * verified, at most until it expires; 0 to verify each time. Seconds are used if no
+	 * unit is given.
+	 * @param maxEntries Verified tokens that are known at a time.
+	 */
+	public record Cache(@DefaultValue("60s") @DurationUnit(ChronoUnit.SECONDS) Duration ttl,
+			@DefaultValue("10000") int maxEntries) {
+	}
+
+	/**
+	 * Fetching of the keys that issuers publish.
+	 *
+	 * @param startup What happens at startup.
+	 * @param outageTolerance For how long the last good keys stay in force while no
+	 * others can be fetched, 5m to 24h. Seconds are used if no unit is given.
+	 */
+	public record Jwks(@DefaultValue("eager-warn") Startup startup,
+			@DefaultValue("4h") @DurationUnit(ChronoUnit.SECONDS) Duration outageTolerance) {
+	}
+
+	/** When keys are fetched first. */
+	public enum Startup {
+
+		/** When the first token needs them. */
+		LAZY,
+
+		/** At startup, in the background; a failure is a warning. */
+		EAGER_WARN,
+
+		/** At startup, which fails without them. */
+		EAGER_FAIL
+
+	}
 
 	/** Where the authorities of a principal come from. */
 	public enum AuthoritiesFrom {
@@ -54,11 +97,18 @@ public record GrpcJwtProperties(@DefaultValue List<Issuer> issuers,
 	 * @param algorithms Asymmetric algorithms that tokens may be signed with.
 	 * @param principalClaim Claim that names the principal.
 	 * @param authorities Claims whose values become authorities.
+	 * @param profile Profile that tokens must follow.
+	 * @param requireCertificateBinding Whether tokens must be bound to the certificate of
+	 * their caller. The binding of those that are is checked in any case.
+	 * @param maxLifetime Longest time from the issue of a token to its expiry; 0 for no
+	 * limit. Seconds are used if no unit is given.
 	 */
 	public record Issuer(@Nullable String issuerUri, @Nullable String jwkSetUri, @Nullable String publicKeyLocation,
 			@DefaultValue List<String> audiences, @DefaultValue( {
 					"RS256", "PS256", "ES256", "EdDSA" }) List<String> algorithms,
-			@DefaultValue("sub") String principalClaim, @Nullable List<Authorities> authorities){
+			@DefaultValue("sub") String principalClaim, @Nullable List<Authorities> authorities,
+			@Nullable JwtProfile profile, @DefaultValue("false") boolean requireCertificateBinding,
+			@DefaultValue("24h") @DurationUnit(ChronoUnit.SECONDS) Duration maxLifetime){
 	}
 
 	/**

@@ -14,6 +14,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 
 import com.sun.net.httpserver.HttpServer;
@@ -23,6 +24,9 @@ import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.jwt.JwtCredentialAuthenticator;
 import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
+import io.github.grpcsecurity.authentication.jwt.JwtIssuerResolver;
+import io.github.grpcsecurity.authentication.jwt.JwtKeysHealthIndicator;
+import io.github.grpcsecurity.authentication.jwt.JwtMetrics;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.VerifiedCredential;
@@ -31,6 +35,8 @@ import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
 import io.grpc.Metadata;
 import io.grpc.Status.Code;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,6 +46,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.boot.health.contributor.HealthIndicator;
+import org.springframework.boot.health.contributor.Status;
 import org.springframework.boot.security.oauth2.server.resource.autoconfigure.OAuth2ResourceServerAutoConfiguration;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
@@ -215,6 +223,114 @@ class GrpcJwtAutoConfigurationTests {
 	}
 
 	@Test
+	void contextWhenIssuerHasAProfileThenOthersAreRefused() {
+		good("profile=rfc9068").run((context) -> {
+			assertThat(context).hasNotFailed();
+			assertThat(call(context, token(""))).isEqualTo("UNAUTHENTICATED");
+		});
+		good("require-certificate-binding=true")
+			.run((context) -> assertThat(call(context, token(""))).isEqualTo("UNAUTHENTICATED"));
+		good("max-lifetime=30s").run((context) -> assertThat(call(context, token(""))).isEqualTo("UNAUTHENTICATED"));
+		good("profile=openid").run((context) -> assertThat(context).hasFailed());
+	}
+
+	@Test
+	void contextWhenCacheIsConfiguredThenItsMetersShowIt() {
+		ApplicationContextRunner metrics = good(PREFIX + "cache.max-entries=1").withBean(SimpleMeterRegistry.class)
+			.withConfiguration(AutoConfigurations.of(GrpcJwtMetricsAutoConfiguration.class));
+		metrics.run((context) -> {
+			SimpleMeterRegistry registry = context.getBean(SimpleMeterRegistry.class);
+			context.getBean(JwtMetrics.class).bindTo(registry);
+			String token = token("");
+			call(context, token);
+			call(context, token);
+			call(context, token(",\"jti\":\"2\""));
+			assertThat(registry.get(JwtMetrics.CACHE).tag("result", "hit").functionCounter().count()).isEqualTo(1);
+			assertThat(registry.get(JwtMetrics.CACHE).tag("result", "miss").functionCounter().count()).isEqualTo(2);
+			assertThat(registry.get(JwtMetrics.CACHE_SIZE).gauge().value()).isEqualTo(1);
+		});
+		metrics.withPropertyValues(PREFIX + "cache.ttl=0").run((context) -> {
+			SimpleMeterRegistry registry = context.getBean(SimpleMeterRegistry.class);
+			context.getBean(JwtMetrics.class).bindTo(registry);
+			assertThat(call(context, token(""))).startsWith("alice");
+			assertThat(registry.find(JwtMetrics.CACHE).functionCounter()).isNull();
+		});
+		this.runner.withBean(SimpleMeterRegistry.class)
+			.withConfiguration(AutoConfigurations.of(GrpcJwtMetricsAutoConfiguration.class))
+			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean(JwtMetrics.class));
+		metrics.withClassLoader(new FilteredClassLoader(MeterRegistry.class))
+			.run((context) -> assertThat(context).doesNotHaveBean(JwtMetrics.class));
+	}
+
+	@Test
+	void contextWhenThereIsAResolverThenItIsAsked() {
+		this.runner.withBean(JwtIssuerResolver.class,
+				() -> JwtIssuerResolver.of("https://idp.example/realms/*",
+						(issuer) -> JwtIssuer.of(issuer)
+							.audiences(List.of("bank-api"))
+							.publicKeys(new FileSystemResource(directory.resolve("key.pem")))
+							.build()))
+			.run((context) -> assertThat(call(context, token(""))).startsWith("alice"));
+	}
+
+	@Test
+	void healthWhenKeyServerFailsThenItIsDegradedAndDownWithoutKeys() throws Exception {
+		AtomicInteger status = new AtomicInteger(200);
+		AtomicInteger requests = new AtomicInteger();
+		byte[] jwks = ("{\"keys\":["
+				+ new com.nimbusds.jose.jwk.RSAKey.Builder((java.security.interfaces.RSAPublicKey) keys.getPublic())
+					.keyID("key")
+					.build()
+					.toJSONString()
+				+ "]}")
+			.getBytes();
+		HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+		server.createContext("/jwks", (exchange) -> {
+			requests.incrementAndGet();
+			exchange.sendResponseHeaders(status.get(), jwks.length);
+			exchange.getResponseBody().write(jwks);
+			exchange.close();
+		});
+		server.start();
+		try {
+			ApplicationContextRunner health = configured("issuer-uri=" + ISSUER, "audiences=bank-api",
+					"jwk-set-uri=http://127.0.0.1:" + server.getAddress().getPort() + "/jwks")
+				.withConfiguration(AutoConfigurations.of(GrpcJwtHealthAutoConfiguration.class));
+			health.withPropertyValues(PREFIX + "jwks.startup=eager-fail").run((context) -> {
+				JwtKeysHealthIndicator indicator = context.getBean(JwtKeysHealthIndicator.class);
+				assertThat(indicator.health().getStatus()).isEqualTo(Status.UP);
+				assertThat(requests).hasValue(1);
+				status.set(500);
+				assertThat(call(context, token("").replaceFirst("^[^.]+", header("unknown")))).isEqualTo("UNAVAILABLE");
+				assertThat(indicator.health().getStatus()).isEqualTo(JwtKeysHealthIndicator.DEGRADED);
+				assertThat(indicator.health().getDetails().get("issuers")).asString().contains("HTTP status 500");
+				assertThat(call(context, token(""))).startsWith("alice");
+			});
+			requests.set(0);
+			health.withPropertyValues(PREFIX + "jwks.startup=lazy").run((context) -> {
+				JwtKeysHealthIndicator indicator = context.getBean(JwtKeysHealthIndicator.class);
+				assertThat(indicator.health().getStatus()).isEqualTo(Status.UP);
+				assertThat(requests).hasValue(0);
+				assertThat(call(context, token(""))).isEqualTo("UNAVAILABLE");
+				assertThat(indicator.health().getStatus()).isEqualTo(Status.DOWN);
+			});
+			health.withPropertyValues("management.health.grpc-jwt-keys.enabled=false", PREFIX + "jwks.startup=lazy")
+				.run((context) -> assertThat(context).doesNotHaveBean(JwtKeysHealthIndicator.class));
+			health.withClassLoader(new FilteredClassLoader(HealthIndicator.class))
+				.run((context) -> assertThat(context).doesNotHaveBean("grpcJwtKeysHealthIndicator"));
+		}
+		finally {
+			server.stop(0);
+		}
+	}
+
+	private static String header(String kid) {
+		return Base64.getUrlEncoder()
+			.withoutPadding()
+			.encodeToString(("{\"alg\":\"RS256\",\"kid\":\"" + kid + "\"}").getBytes());
+	}
+
+	@Test
 	void contextWhenKeysArePublishedThenTheyAreFetchedAtStartup() throws Exception {
 		CountDownLatch asked = new CountDownLatch(1);
 		HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
@@ -385,6 +501,20 @@ class GrpcJwtAutoConfigurationTests {
 				Arguments.of(
 						new String[] { issuer, audiences, key("key.pem"), PREFIX + "authorities-from=user-details" },
 						"authorities-from", "There is no UserDetailsService bean"),
+				Arguments.of(new String[] { issuer, audiences, key("key.pem"), "max-lifetime=-1s" },
+						"issuers[0].max-lifetime", "It is negative"),
+				Arguments.of(new String[] { issuer, audiences, key("key.pem"), PREFIX + "cache.ttl=2h" }, "cache.ttl",
+						"It must be between 0, which switches the cache off, and 1h"),
+				Arguments.of(new String[] { issuer, audiences, key("key.pem"), PREFIX + "cache.max-entries=0" },
+						"cache.max-entries", "set its ttl to 0"),
+				Arguments.of(new String[] { issuer, audiences, key("key.pem"), PREFIX + "jwks.outage-tolerance=25h" },
+						"jwks.outage-tolerance", "It must be between 5m"),
+				Arguments.of(new String[] { issuer, audiences, key("key.pem"), PREFIX + "max-resolved-issuers=0" },
+						"max-resolved-issuers", "It must be between 1 and 10000"),
+				Arguments.of(
+						new String[] { issuer, audiences, "jwk-set-uri=http://127.0.0.1:1/jwks",
+								PREFIX + "jwks.startup=eager-fail" },
+						"jwks.startup", "The keys of " + ISSUER + " cannot be fetched"),
 				Arguments.of(new String[] { issuer, audiences, key("key.pem"), "authorities[0].prefix=X_" },
 						"issuers[0].authorities[0].claim", "It names no claim"),
 				Arguments.of(new String[] { issuer, audiences, key("key.pem"), "principal-claim=" },

@@ -69,8 +69,8 @@ class GrpcSecurityAutoConfigurationTests {
 	@ValueSource(strings = { "grpc.security.tls.client-autth=require", "grpc.security.tls.crl.locations=x",
 			"grpc.security.limits.max-calls=1", "grpc.security.errors.expose=NOT_FOUND",
 			"grpc.security.reflection.acess=permit", "grpc.security.dev.enable=true",
-			"grpc.security.authentication.jwt.issuers[0].profile=rfc9068",
-			"grpc.security.authentication.jwt.issuers[0].require-certificate-binding=true" })
+			"grpc.security.authentication.jwt.issuers[0].profil=rfc9068",
+			"grpc.security.authentication.jwt.issuers[0].require-binding=true" })
 	void runWhenKeyOfAFeatureIsNotSupportedThenFails(String property) {
 		this.contextRunner
 			.withConfiguration(

@@ -29,7 +29,7 @@ class PropertyMetadataTests {
 		assertThat(properties).hasSizeGreaterThan(50).allSatisfy((property) -> {
 			String name = property.get("name").getAsString();
 			assertThat(name).matches(
-					"(grpc\\.security|management\\.endpoint\\.grpcsecurity|management\\.health\\.grpc-(certificates|policy|revocations))\\..+");
+					"(grpc\\.security|management\\.endpoint\\.grpcsecurity|management\\.health\\.grpc-(certificates|policy|revocations|jwt-keys))\\..+");
 			assertThat(property.has("description")).as("%s has a description", name).isTrue();
 			assertThat(property.get("description").getAsString()).as(name)
 				.endsWith(".")

@@ -30,9 +30,23 @@ final class CertificateBinding {
 	 */
 	static @Nullable String violation(Authentication authentication, @Nullable PeerIdentity caller) {
 		Jwt jwt = jwt(authentication);
-		Object confirmation = (jwt != null) ? jwt.getClaims().get(CONFIRMATION) : null;
+		return (jwt != null) ? violation(jwt, false, caller) : null;
+	}
+
+	/** Whether a token says that not everybody may present it. */
+	static boolean bound(Jwt jwt) {
+		return jwt.getClaims().get(CONFIRMATION) != null;
+	}
+
+	/**
+	 * Compares a token with the certificate of its caller.
+	 * @param required whether a token that is bound to nothing is a violation, too
+	 * @return why the token must not be taken here; {@code null} when it may
+	 */
+	static @Nullable String violation(Jwt jwt, boolean required, @Nullable PeerIdentity caller) {
+		Object confirmation = jwt.getClaims().get(CONFIRMATION);
 		if (confirmation == null) {
-			return null;
+			return required ? "token is bound to no certificate" : null;
 		}
 		if (!(confirmation instanceof Map<?, ?> members) || members.size() != 1
 				|| !(members.get(THUMBPRINT) instanceof String expected)) {

@@ -50,29 +50,53 @@ record InspectedToken(JWSHeader header, String issuer) {
 	}
 
 	/**
-	 * Whether a token is three parts of base64url without padding (RFC 7515 3.1). The
-	 * parser would skip other characters, and one token would have many spellings.
+	 * Whether a token is three parts of base64url without padding (RFC 7515 3.1), with
+	 * zeros in the bits that mean nothing (RFC 4648 3.5). The parser would skip other
+	 * characters and bits, and one token would have many spellings.
 	 */
 	private static boolean compact(String token) {
 		int dots = 0;
-		boolean empty = true;
+		int start = 0;
 		for (int i = 0; i < token.length(); i++) {
-			char c = token.charAt(i);
-			if (c == '.') {
-				if (empty || ++dots > 2) {
+			if (token.charAt(i) == '.') {
+				if (++dots > 2 || !endsWell(token, start, i)) {
 					return false;
 				}
-				empty = true;
+				start = i + 1;
 			}
-			else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
-					|| c == '_') {
-				empty = false;
-			}
-			else {
+			else if (value(token.charAt(i)) < 0) {
 				return false;
 			}
 		}
-		return dots == 2 && !empty;
+		return dots == 2 && endsWell(token, start, token.length());
+	}
+
+	private static boolean endsWell(String token, int start, int end) {
+		int last = (end > start) ? value(token.charAt(end - 1)) : 0;
+		return switch ((end - start) % 4) {
+			case 0 -> end > start;
+			case 2 -> (last & 0xf) == 0;
+			case 3 -> (last & 0x3) == 0;
+			default -> false;
+		};
+	}
+
+	/** The six bits that a character stands for; negative if it stands for none. */
+	private static int value(char c) {
+		if (c >= 'A' && c <= 'Z') {
+			return c - 'A';
+		}
+		if (c >= 'a' && c <= 'z') {
+			return c - 'a' + 26;
+		}
+		if (c >= '0' && c <= '9') {
+			return c - '0' + 52;
+		}
+		return switch (c) {
+			case '-' -> 62;
+			case '_' -> 63;
+			default -> -1;
+		};
 	}
 
 	@Override

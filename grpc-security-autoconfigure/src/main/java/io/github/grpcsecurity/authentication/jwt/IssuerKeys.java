@@ -22,8 +22,17 @@ interface IssuerKeys extends AutoCloseable {
 	 */
 	CompletableFuture<Boolean> refresh();
 
-	/** Starts to fetch keys in the background. */
-	default void start() {
+	/**
+	 * Starts to fetch keys in the background.
+	 * @return completes, never exceptionally, with whether there are keys
+	 */
+	default CompletableFuture<Boolean> start() {
+		return CompletableFuture.completedFuture(true);
+	}
+
+	/** Tells how the fetching goes; {@code null} for keys that never change. */
+	default @Nullable RemoteKeys remote() {
+		return null;
 	}
 
 	@Override

@@ -7,8 +7,15 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.BiPredicate;
 import java.util.stream.Collectors;
 
 import com.nimbusds.jose.proc.BadJWSException;
@@ -17,6 +24,7 @@ import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.authentication.jwt.InspectedToken.MalformedTokenException;
+import io.github.grpcsecurity.authentication.jwt.TokenClaims.UnacceptableClaimException;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
@@ -33,6 +41,7 @@ import org.springframework.security.core.userdetails.UserDetailsService;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtClaimNames;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
+import org.springframework.security.oauth2.jwt.JwtException;
 import org.springframework.security.oauth2.jwt.JwtValidationException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationProvider;
@@ -46,6 +55,10 @@ import org.springframework.util.Assert;
  * or fetched for it. With the issuer's keys at hand a token is verified on the thread of
  * the call; the call waits, and no thread with it, only while keys have to be fetched or
  * a provider of the application, which may block, is asked.
+ * <p>
+ * A token that was found good is known again by its hash for a short while. Its times,
+ * its issuer's keys and the certificate it may be bound to are looked at in each call all
+ * the same, and each call gets an {@code Authentication} of its own.
  *
  * @since 0.1.0
  */
@@ -62,6 +75,12 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 
 	private final Map<String, TokenIssuer> issuers;
 
+	private final @Nullable ResolvedIssuers resolvedIssuers;
+
+	private final @Nullable VerifiedTokenCache cache;
+
+	private final long clockSkewMillis;
+
 	private final @Nullable UserProviders userProviders;
 
 	private final @Nullable UserProviders userDetails;
@@ -70,6 +89,13 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		this.threads = builder.threads;
 		this.maxTokenSize = builder.maxTokenSize;
 		this.issuers = builder.tokenIssuers();
+		JwtIssuerResolver resolver = builder.resolver;
+		this.resolvedIssuers = (resolver != null)
+				? new ResolvedIssuers(resolver, builder.maxResolvedIssuers, builder::tokenIssuer) : null;
+		boolean verifies = !this.issuers.isEmpty() || resolver != null;
+		this.cache = (!verifies || builder.cacheTtl.isZero()) ? null : new VerifiedTokenCache(builder.maxCachedTokens,
+				builder.cacheTtl, builder.maxTokenSize, builder.clock);
+		this.clockSkewMillis = builder.clockSkew.toMillis();
 		List<AuthenticationProvider> providers = builder.userProviders();
 		this.userProviders = providers.isEmpty() ? null : new UserProviders(providers, this.threads.executor());
 		UserDetailsService users = builder.users;
@@ -87,14 +113,92 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		return new Builder(threads);
 	}
 
-	/** Starts to fetch the keys of issuers that publish them, in the background. */
+	/**
+	 * Starts to fetch the keys of issuers that publish them, in the background. Without
+	 * it they are fetched when the first token needs them.
+	 */
 	public void start() {
-		this.issuers.values().forEach((issuer) -> issuer.keys().start());
+		for (TokenIssuer issuer : this.issuers.values()) {
+			CompletableFuture<Boolean> unused = issuer.keys().start();
+		}
+	}
+
+	/**
+	 * Starts to fetch the keys of issuers that publish them, and waits for it.
+	 * @param timeout how long to wait at most
+	 * @return the issuers that there are no keys of; empty if all is well
+	 */
+	public List<String> startAndWait(Duration timeout) {
+		Map<String, CompletableFuture<Boolean>> fetches = new LinkedHashMap<>();
+		this.issuers.forEach((name, issuer) -> fetches.put(name, issuer.keys().start()));
+		CompletableFuture<Void> all = CompletableFuture.allOf(fetches.values().toArray(new CompletableFuture<?>[0]));
+		try {
+			all.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+		}
+		catch (InterruptedException ex) {
+			Thread.currentThread().interrupt();
+		}
+		catch (ExecutionException | TimeoutException ex) {
+			// Those that are not done have no keys
+		}
+		return fetches.entrySet()
+			.stream()
+			.filter((fetch) -> !fetch.getValue().getNow(false))
+			.map(Map.Entry::getKey)
+			.sorted()
+			.toList();
 	}
 
 	@Override
 	public void close() {
 		this.issuers.values().forEach((issuer) -> issuer.keys().close());
+		if (this.resolvedIssuers != null) {
+			this.resolvedIssuers.close();
+		}
+	}
+
+	/**
+	 * Forgets verified tokens, so that the next call with one of them has it verified
+	 * anew. That by itself revokes nothing: a token that is still good is found good
+	 * again. Calls that are being authenticated meanwhile may miss it.
+	 * @param condition looks at the issuer and the claims of a token and says whether it
+	 * is forgotten
+	 */
+	public void evict(BiPredicate<String, Map<String, Object>> condition) {
+		if (this.cache != null) {
+			this.cache.evict((token) -> condition.test(token.issuer().description().issuer(), token.jwt().getClaims()));
+		}
+	}
+
+	/**
+	 * Forgets what the {@link JwtIssuerResolver} said about an issuer, with its keys and
+	 * verified tokens. The next token of the issuer has it asked again.
+	 * @param issuer the {@code iss}; nothing happens for those that are configured
+	 */
+	public void forget(String issuer) {
+		if (this.resolvedIssuers != null) {
+			this.resolvedIssuers.forget(issuer);
+		}
+	}
+
+	/** Keys of the configured issuers that publish them, by issuer. */
+	Map<String, RemoteKeys> remoteKeys() {
+		Map<String, RemoteKeys> remote = new TreeMap<>();
+		this.issuers.forEach((name, issuer) -> {
+			RemoteKeys keys = issuer.keys().remote();
+			if (keys != null) {
+				remote.put(name, keys);
+			}
+		});
+		return remote;
+	}
+
+	@Nullable VerifiedTokenCache cache() {
+		return this.cache;
+	}
+
+	int resolvedIssuers() {
+		return (this.resolvedIssuers != null) ? this.resolvedIssuers.size() : 0;
 	}
 
 	@Override
@@ -119,9 +223,13 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		if (!wellFormed(token)) {
 			return refused("bearer token is malformed");
 		}
+		VerifiedTokenCache.Entry known = (this.cache != null) ? this.cache.find(token) : null;
+		if (known != null) {
+			return acceptAgain(call, known);
+		}
 		BearerTokenAuthenticationToken request = new BearerTokenAuthenticationToken(token);
 		request.setDetails(GrpcAuthenticationDetails.of(call));
-		if (this.issuers.isEmpty()) {
+		if (this.issuers.isEmpty() && this.resolvedIssuers == null) {
 			return askUserProviders(call, request, "no issuer is configured");
 		}
 		return authenticate(call, request);
@@ -152,7 +260,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		catch (MalformedTokenException ex) {
 			return askUserProviders(call, request, ex.reason());
 		}
-		TokenIssuer issuer = this.issuers.get(token.issuer());
+		TokenIssuer issuer = issuer(token.issuer());
 		if (issuer == null) {
 			return askUserProviders(call, request, "token of an unknown issuer");
 		}
@@ -161,7 +269,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		}
 		VerificationKeys keys = issuer.keys().current();
 		if (keys != null && keys.has(token.header())) {
-			return verify(call, request, issuer);
+			return verify(call, request, token, issuer, keys);
 		}
 		CompletableFuture<Boolean> refreshed = issuer.keys().refresh();
 		if (refreshed.isDone()) {
@@ -171,11 +279,16 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 				(answered) -> verifyWithNewKeys(call, request, token, issuer, answered), this.threads.executor()));
 	}
 
+	private @Nullable TokenIssuer issuer(String name) {
+		TokenIssuer configured = this.issuers.get(name);
+		return (configured != null || this.resolvedIssuers == null) ? configured : this.resolvedIssuers.find(name);
+	}
+
 	private CredentialResult verifyWithNewKeys(SecuredCall call, BearerTokenAuthenticationToken request,
 			InspectedToken token, TokenIssuer issuer, boolean answered) {
 		VerificationKeys keys = issuer.keys().current();
 		if (keys != null && keys.has(token.header())) {
-			return verify(call, request, issuer);
+			return verify(call, request, token, issuer, keys);
 		}
 		if (keys == null || !answered) {
 			return CredentialResult.refused(Refusal.unavailable("keys of the issuer cannot be fetched"));
@@ -183,33 +296,67 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		return askUserProviders(call, request, "token names no key of its issuer");
 	}
 
-	private CredentialResult verify(SecuredCall call, BearerTokenAuthenticationToken request, TokenIssuer issuer) {
+	private CredentialResult verify(SecuredCall call, BearerTokenAuthenticationToken request, InspectedToken inspected,
+			TokenIssuer issuer, VerificationKeys keys) {
 		if (call.cancelledMeanwhile()) {
 			return refused("call was cancelled before authentication");
 		}
+		VerifiedToken token;
 		Authentication authentication;
 		try {
-			authentication = issuer.provider().authenticate(request);
+			Jwt jwt = issuer.verify(request.getToken());
+			token = new VerifiedToken(issuer, inspected.header(), keys, jwt, this.clockSkewMillis);
+			authentication = issuer.convert(jwt, Objects.requireNonNull(request.getDetails()));
 		}
-		catch (AuthenticationException ex) {
+		catch (JwtException | AuthenticationException ex) {
 			return askUserProviders(call, request, "token was refused: " + reason(ex));
 		}
-		if (authentication == null) {
+		if (this.cache != null && authentication.isAuthenticated()) {
+			this.cache.put(request.getToken(), token, authentication);
+		}
+		return accept(call, token, authentication);
+	}
+
+	/** Takes a token that is known to be good. */
+	private CredentialResult acceptAgain(SecuredCall call, VerifiedTokenCache.Entry known) {
+		VerifiedToken token = known.token();
+		Authentication authentication;
+		try {
+			authentication = token.issuer()
+				.convertAgain(token.jwt(), known.authentication(), GrpcAuthenticationDetails.of(call));
+		}
+		catch (AuthenticationException ex) {
+			return refused("token was refused: " + reason(ex));
+		}
+		return accept(call, token, authentication);
+	}
+
+	private CredentialResult accept(SecuredCall call, VerifiedToken token, Authentication authentication) {
+		if (!authentication.isAuthenticated()) {
 			return refused("token was not authenticated");
 		}
-		CredentialResult result = complete(call, authentication);
-		return (this.userDetails != null && result instanceof CredentialResult.Authenticated)
-				? this.userDetails.authenticate(authentication, (user) -> complete(call, user)) : result;
+		String violation = token.bound() ? token.violation(call.peerIdentity()) : null;
+		if (violation != null) {
+			return refused(violation);
+		}
+		if (this.userDetails != null) {
+			return this.userDetails.authenticate(authentication, (user) -> user.isAuthenticated()
+					? CredentialResult.authenticated(token.credential(user)) : refused("token was not authenticated"));
+		}
+		return CredentialResult.authenticated(token.credential(authentication));
 	}
 
 	// Other messages may quote the token
-	private static String reason(AuthenticationException ex) {
+	private static String reason(RuntimeException ex) {
 		for (Throwable cause = ex; cause != null; cause = cause.getCause()) {
 			if (cause instanceof JwtValidationException validation) {
 				return validation.getErrors()
 					.stream()
 					.map((error) -> String.valueOf(error.getDescription()))
 					.collect(Collectors.joining(", "));
+			}
+			if (cause instanceof UnacceptableClaimException unacceptable) {
+				return unacceptable.reason();
 			}
 			if (cause instanceof BadJWSException) {
 				return "its signature is wrong or its key unknown";
@@ -273,6 +420,18 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 
 		private InstantSource clock = InstantSource.system();
 
+		private Duration cacheTtl = Duration.ofSeconds(60);
+
+		private int maxCachedTokens = 10_000;
+
+		private Duration outageTolerance = Duration.ofHours(4);
+
+		private @Nullable JwtIssuerResolver resolver;
+
+		private int maxResolvedIssuers = 100;
+
+		private @Nullable ScheduledExecutorService scheduler;
+
 		private Builder(GrpcSecurityThreads threads) {
 			this.threads = threads;
 		}
@@ -299,7 +458,8 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		}
 
 		/**
-		 * Sets a decoder of the application. It is used only if there are no issuers.
+		 * Sets a decoder of the application. It is used only if there are neither issuers
+		 * nor a resolver.
 		 * @param decoder the decoder; may block
 		 * @return this builder
 		 */
@@ -360,6 +520,59 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		}
 
 		/**
+		 * Sets for how long a verified token is known again without its signature being
+		 * verified.
+		 * @param ttl zero, for no time at all, to one hour; never beyond the expiry of
+		 * the token
+		 * @param maxEntries how many tokens are known at a time
+		 * @return this builder
+		 */
+		public Builder cache(Duration ttl, int maxEntries) {
+			Assert.isTrue(!ttl.isNegative() && ttl.compareTo(Duration.ofHours(1)) <= 0,
+					"it must be between 0, which switches the cache off, and 1h");
+			Assert.isTrue(maxEntries > 0, "it must be more than zero: to switch the cache off, set its ttl to 0");
+			this.cacheTtl = ttl;
+			this.maxCachedTokens = maxEntries;
+			return this;
+		}
+
+		/**
+		 * Sets for how long the last good keys of an issuer stay in force when no others
+		 * can be fetched.
+		 * @param outageTolerance five minutes to 24 hours
+		 * @return this builder
+		 */
+		public Builder outageTolerance(Duration outageTolerance) {
+			Assert.isTrue(
+					outageTolerance.compareTo(Duration.ofMinutes(5)) >= 0
+							&& outageTolerance.compareTo(Duration.ofHours(24)) <= 0,
+					"it must be between 5m, because keys are fetched about that often, and 24h, because a withdrawn key"
+							+ " must not be trusted any longer");
+			this.outageTolerance = outageTolerance;
+			return this;
+		}
+
+		/**
+		 * Sets who says whether issuers that were not added are trusted.
+		 * @param resolver the resolver; nobody unless set
+		 * @param maxIssuers how many issuers are remembered at a time
+		 * @return this builder
+		 * @throws IllegalArgumentException if a pattern of the resolver is bad
+		 */
+		public Builder resolver(@Nullable JwtIssuerResolver resolver, int maxIssuers) {
+			Assert.isTrue(maxIssuers > 0 && maxIssuers <= 10_000, "it must be between 1 and 10000");
+			this.resolver = resolver;
+			this.maxResolvedIssuers = maxIssuers;
+			return this;
+		}
+
+		/** Sets what runs the next fetch of keys, for tests. */
+		Builder scheduler(ScheduledExecutorService scheduler) {
+			this.scheduler = scheduler;
+			return this;
+		}
+
+		/**
 		 * Sets the clock that tokens are compared with.
 		 * @param clock the clock; the system's unless set
 		 * @return this builder
@@ -381,8 +594,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		private Map<String, TokenIssuer> tokenIssuers() {
 			Map<String, TokenIssuer> tokenIssuers = new LinkedHashMap<>();
 			for (JwtIssuer issuer : this.issuers) {
-				TokenIssuer tokenIssuer = new TokenIssuer(issuer, keys(issuer), this.clockSkew, this.clock,
-						this.converter);
+				TokenIssuer tokenIssuer = tokenIssuer(issuer);
 				if (tokenIssuers.put(issuer.issuer(), tokenIssuer) != null) {
 					throw new IllegalArgumentException(
 							"two issuers are named '" + issuer.issuer() + "': merge them into one");
@@ -391,18 +603,24 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 			return Map.copyOf(tokenIssuers);
 		}
 
+		private TokenIssuer tokenIssuer(JwtIssuer issuer) {
+			return new TokenIssuer(issuer, keys(issuer), this.clockSkew, this.clock, this.converter);
+		}
+
 		private IssuerKeys keys(JwtIssuer issuer) {
 			VerificationKeys keys = issuer.keys();
 			if (keys != null) {
 				return IssuerKeys.fixed(keys);
 			}
 			KeyServer server = new KeyServer(issuer.issuer(), issuer.jwkSetUri(), this.threads.executor());
-			return new RemoteKeys(issuer.issuer(), server::fetch, this.threads.scheduler(), this.clock);
+			return new RemoteKeys(issuer.issuer(), server::fetch,
+					(this.scheduler != null) ? this.scheduler : this.threads.scheduler(), this.clock,
+					this.outageTolerance);
 		}
 
 		private List<AuthenticationProvider> userProviders() {
 			List<AuthenticationProvider> all = new ArrayList<>();
-			if (this.decoder != null && this.issuers.isEmpty()) {
+			if (this.decoder != null && this.issuers.isEmpty() && this.resolver == null) {
 				JwtAuthenticationProvider provider = new JwtAuthenticationProvider(this.decoder);
 				provider.setJwtAuthenticationConverter((this.converter != null) ? this.converter
 						: new ClaimsAuthenticationConverter("sub", JwtIssuer.DEFAULT_AUTHORITIES));

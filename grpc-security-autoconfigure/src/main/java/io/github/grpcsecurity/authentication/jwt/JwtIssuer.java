@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.authentication.jwt;
 
 import java.net.URI;
+import java.time.Duration;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -37,6 +38,11 @@ public final class JwtIssuer {
 	public static final List<AuthoritiesClaim> DEFAULT_AUTHORITIES = List.of(new AuthoritiesClaim("scope", "SCOPE_"),
 			new AuthoritiesClaim("scp", "SCOPE_"), new AuthoritiesClaim("roles", "ROLE_"));
 
+	/**
+	 * The longest time between issue and expiry that is accepted unless another is set.
+	 */
+	public static final Duration DEFAULT_MAX_LIFETIME = Duration.ofHours(24);
+
 	private static final Map<String, Set<JWSAlgorithm>> ALGORITHMS = algorithmsByName();
 
 	private final String issuer;
@@ -54,6 +60,12 @@ public final class JwtIssuer {
 
 	private final List<AuthoritiesClaim> authorities;
 
+	private final @Nullable JwtProfile profile;
+
+	private final boolean certificateBinding;
+
+	private final Duration maxLifetime;
+
 	private JwtIssuer(Builder builder) {
 		this.issuer = builder.issuer;
 		this.jwkSetUri = builder.jwkSetUri;
@@ -62,6 +74,9 @@ public final class JwtIssuer {
 		this.algorithms = Set.copyOf(builder.algorithms);
 		this.principalClaim = builder.principalClaim;
 		this.authorities = List.copyOf(builder.authorities);
+		this.profile = builder.profile;
+		this.certificateBinding = builder.certificateBinding;
+		this.maxLifetime = builder.maxLifetime;
 	}
 
 	private static Set<String> ordered(String... names) {
@@ -151,6 +166,19 @@ public final class JwtIssuer {
 		return this.authorities;
 	}
 
+	@Nullable JwtProfile profile() {
+		return this.profile;
+	}
+
+	boolean requiresCertificateBinding() {
+		return this.certificateBinding;
+	}
+
+	/** Zero: no limit. */
+	Duration maxLifetime() {
+		return this.maxLifetime;
+	}
+
 	@Override
 	public String toString() {
 		return "JwtIssuer " + this.issuer;
@@ -220,6 +248,12 @@ public final class JwtIssuer {
 		private String principalClaim = "sub";
 
 		private List<AuthoritiesClaim> authorities = DEFAULT_AUTHORITIES;
+
+		private @Nullable JwtProfile profile;
+
+		private boolean certificateBinding;
+
+		private Duration maxLifetime = DEFAULT_MAX_LIFETIME;
 
 		private Builder(String issuer) {
 			Assert.hasText(issuer, "it is empty, but every token must name its issuer");
@@ -325,6 +359,41 @@ public final class JwtIssuer {
 		 */
 		public Builder authorities(List<AuthoritiesClaim> authorities) {
 			this.authorities = authorities;
+			return this;
+		}
+
+		/**
+		 * Sets the profile that tokens must follow.
+		 * @param profile the profile; {@code null} for tokens of any type that access
+		 * tokens have in practice
+		 * @return this builder
+		 */
+		public Builder profile(@Nullable JwtProfile profile) {
+			this.profile = profile;
+			return this;
+		}
+
+		/**
+		 * Sets whether tokens must be bound to the certificate of their caller (RFC 8705
+		 * 3). The binding of those that are is checked in any case.
+		 * @param required whether others are refused; they are not unless set
+		 * @return this builder
+		 */
+		public Builder requireCertificateBinding(boolean required) {
+			this.certificateBinding = required;
+			return this;
+		}
+
+		/**
+		 * Sets for how long a token may be good in all: from {@code iat}, or from now if
+		 * it does not say when it was issued, to {@code exp}.
+		 * @param maxLifetime the longest time; zero for no limit
+		 * @return this builder
+		 */
+		public Builder maxLifetime(Duration maxLifetime) {
+			Assert.isTrue(!maxLifetime.isNegative(),
+					"it is negative: set it to a duration such as 24h, or to 0 for no limit");
+			this.maxLifetime = maxLifetime;
 			return this;
 		}
 

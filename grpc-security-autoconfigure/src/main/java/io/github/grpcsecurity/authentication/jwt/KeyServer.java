@@ -27,15 +27,15 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * Spring's and Nimbus's own sources block the calling thread, which here would be one
  * that carries calls. No redirect is followed, and an answer may neither take longer than
- * a second in all nor be larger than 50 KiB.
+ * two seconds in all nor be larger than 50 KiB.
  */
 final class KeyServer {
 
 	static final int MAX_BYTES = 50 * 1024;
 
-	private static final Duration CONNECT_TIMEOUT = Duration.ofMillis(500);
+	private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(1);
 
-	private static final long TIMEOUT_MILLIS = 1000;
+	private static final long TIMEOUT_MILLIS = 2000;
 
 	private final HttpClient client;
 

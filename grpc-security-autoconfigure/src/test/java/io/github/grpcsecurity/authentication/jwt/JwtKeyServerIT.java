@@ -319,7 +319,7 @@ class JwtKeyServerIT {
 			assertThat(call(server, token).code()).isEqualTo(Code.UNAVAILABLE);
 			assertThat(this.requests).hasValue(2);
 
-			this.now = this.now.plusSeconds(1);
+			this.now = this.now.plusSeconds(2);
 			this.handler = discovery(issuer, keyServer().toString());
 			assertThat(call(server, token).code()).isEqualTo(Code.OK);
 			assertThat(this.requests).hasValue(4);

@@ -5,11 +5,14 @@ import java.net.InetSocketAddress;
 import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.time.InstantSource;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 import io.github.grpcsecurity.authentication.AuthenticationStage;
+import io.github.grpcsecurity.proxy.ProxyHeaders;
+import io.github.grpcsecurity.proxy.TrustedProxies;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecuredService;
@@ -20,6 +23,7 @@ import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.tls.AltsTransport;
 import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.Status.Code;
 import io.grpc.netty.GrpcSslContexts;
@@ -90,10 +94,83 @@ class JwtTransportIT {
 				assertThat(call(server, ca, null, type, TestTokens.token().claim("aud", "x")))
 					.isEqualTo(Code.UNAUTHENTICATED);
 			}
-			assertThat(call(server, ca, alice, CallType.UNARY, bound)).isEqualTo(Code.OK);
-			assertThat(call(server, ca, mallory, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
-			assertThat(call(server, ca, null, CallType.UNARY, bound)).isEqualTo(Code.UNAUTHENTICATED);
+			for (CallType type : CallType.values()) {
+				// Known from now on: it must not be less well guarded for that
+				assertThat(call(server, ca, alice, type, bound)).isEqualTo(Code.OK);
+				assertThat(call(server, ca, mallory, type, bound)).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(call(server, ca, null, type, bound)).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(call(server, ca, alice, type, bound)).isEqualTo(Code.OK);
+			}
 		}
+	}
+
+	@Test
+	void callWhenBindingIsRequiredThenUnboundTokensAreRefused() throws Exception {
+		X509Bundle ca = builder("ca").setIsCertificateAuthority(true).buildSelfSigned();
+		X509Bundle alice = builder("alice").buildIssuedBy(ca);
+		X509Bundle mallory = builder("mallory").buildIssuedBy(ca);
+		AuthenticationStage binding = bindingStage();
+		try (TestServer server = TestServer.network(this.service, (security) -> security.stages(List.of(binding)),
+				(builder) -> ((NettyServerBuilder) builder).sslContext(serverTls(ca)))) {
+			for (CallType type : CallType.values()) {
+				assertThat(call(server, ca, alice, type, bound(alice))).isEqualTo(Code.OK);
+				assertThat(call(server, ca, alice, type, TestTokens.token())).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(call(server, ca, null, type, TestTokens.token())).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(call(server, ca, mallory, type, bound(alice))).isEqualTo(Code.UNAUTHENTICATED);
+			}
+		}
+	}
+
+	@Test
+	void callWhenItComesThroughATrustedProxyThenItsClientCountsAndNotTheProxy() throws Exception {
+		X509Bundle ca = builder("ca").setIsCertificateAuthority(true).buildSelfSigned();
+		X509Bundle proxy = builder("proxy").buildIssuedBy(ca);
+		X509Bundle alice = builder("alice").buildIssuedBy(ca);
+		X509Bundle mallory = builder("mallory").buildIssuedBy(ca);
+		AuthenticationStage binding = bindingStage();
+		ProxyHeaders trusted = new ProxyHeaders(TrustedProxies.parse(List.of("127.0.0.0/8")), "x-forwarded-client-cert",
+				"x-forwarded-for");
+		try (TestServer server = TestServer.network(this.service,
+				(security) -> security.stages(List.of(binding)).peerResolvers(List.of(trusted)),
+				(builder) -> ((NettyServerBuilder) builder).sslContext(serverTls(ca)))) {
+			for (CallType type : CallType.values()) {
+				assertThat(forwarded(server, ca, proxy, alice, type, bound(alice))).isEqualTo(Code.OK);
+				assertThat(forwarded(server, ca, proxy, mallory, type, bound(alice))).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(forwarded(server, ca, proxy, alice, type, bound(proxy))).isEqualTo(Code.UNAUTHENTICATED);
+			}
+		}
+	}
+
+	private AuthenticationStage bindingStage() {
+		JwtIssuer issuer = TestTokens.issuer()
+			.publicKeys(TestTokens.file(TestTokens.jwkSet()))
+			.requireCertificateBinding(true)
+			.build();
+		return AuthenticationStage.builder()
+			.authenticators(List.of(JwtCredentialAuthenticator.builder(this.threads)
+				.clock(InstantSource.fixed(TestTokens.NOW))
+				.issuers(List.of(issuer))
+				.build()))
+			.build();
+	}
+
+	private static SslContext serverTls(X509Bundle ca) {
+		try {
+			X509Bundle key = builder("server").addSanIpAddress("127.0.0.1").buildIssuedBy(ca);
+			return GrpcSslContexts
+				.configure(SslContextBuilder.forServer(key.getKeyPair().getPrivate(), key.getCertificate()),
+						SslProvider.JDK)
+				.trustManager(ca.getCertificate())
+				.clientAuth(ClientAuth.OPTIONAL)
+				.build();
+		}
+		catch (Exception ex) {
+			throw new IllegalStateException(ex);
+		}
+	}
+
+	private static TestTokens.Token bound(X509Bundle client) throws Exception {
+		return TestTokens.token().claim("cnf", Map.of("x5t#S256", thumbprint(client.getCertificate())));
 	}
 
 	@ParameterizedTest
@@ -145,6 +222,22 @@ class JwtTransportIT {
 
 	private static Code call(TestServer server, X509Bundle ca, X509Bundle client, CallType type, TestTokens.Token token)
 			throws Exception {
+		return call(server, ca, client, type, TestTokens.bearer(token.sign()));
+	}
+
+	/** A call of a client that a proxy with a certificate of its own speaks for. */
+	private static Code forwarded(TestServer server, X509Bundle ca, X509Bundle proxy, X509Bundle client, CallType type,
+			TestTokens.Token token) throws Exception {
+		Metadata headers = TestTokens.bearer(token.sign());
+		headers.put(Metadata.Key.of("x-forwarded-client-cert", Metadata.ASCII_STRING_MARSHALLER),
+				"Hash=" + HexFormat.of()
+					.formatHex(MessageDigest.getInstance("SHA-256").digest(client.getCertificate().getEncoded()))
+						+ ";Subject=\"CN=whoever\"");
+		return call(server, ca, proxy, type, headers);
+	}
+
+	private static Code call(TestServer server, X509Bundle ca, X509Bundle client, CallType type, Metadata headers)
+			throws Exception {
 		SslContextBuilder tls = GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK)
 			.trustManager(ca.getCertificate());
 		if (client != null) {
@@ -154,7 +247,7 @@ class JwtTransportIT {
 			.sslContext(tls.build())
 			.build();
 		try {
-			return type.call(channel, TestTokens.bearer(token.sign()), "x").code();
+			return type.call(channel, headers, "x").code();
 		}
 		finally {
 			channel.shutdownNow();

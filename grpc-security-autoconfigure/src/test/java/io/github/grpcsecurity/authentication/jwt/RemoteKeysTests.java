@@ -38,7 +38,7 @@ class RemoteKeysTests {
 		CompletableFuture<VerificationKeys> fetch = new CompletableFuture<>();
 		this.fetches.add(fetch);
 		return fetch;
-	}, this.scheduler, (InstantSource) () -> this.now);
+	}, this.scheduler, (InstantSource) () -> this.now, Duration.ofHours(4));
 
 	@AfterEach
 	void stop() {
@@ -95,20 +95,26 @@ class RemoteKeysTests {
 	}
 
 	@Test
-	void refreshWhenKeysAreThereThenServerIsAskedOnceIn30Seconds() {
+	void refreshWhenKeysAreThereThenServerIsAskedOnceIn30SecondsAndTwiceAMinute() {
 		this.keys.start();
 		answer(KEYS);
 		assertThat(this.keys.refresh()).isNotCompleted();
 		answer(KEYS);
 
-		for (int i = 0; i < 29; i++) {
+		for (int i = 0; i < 59; i++) {
 			after(Duration.ofSeconds(1));
 			assertThat(this.keys.refresh()).isCompletedWithValue(true);
 		}
 		assertThat(this.count).isEqualTo(2);
 		after(Duration.ofSeconds(1));
 		assertThat(this.keys.refresh()).isNotCompleted();
+		answer(KEYS);
 		assertThat(this.count).isEqualTo(3);
+		after(Duration.ofSeconds(29));
+		assertThat(this.keys.refresh()).isCompleted();
+		after(Duration.ofSeconds(1));
+		assertThat(this.keys.refresh()).isNotCompleted();
+		assertThat(this.count).isEqualTo(4);
 	}
 
 	@Test
@@ -122,6 +128,43 @@ class RemoteKeysTests {
 		answer(KEYS);
 		assertThat(refresh).isCompletedWithValue(true);
 		assertThat(this.keys.current()).isSameAs(KEYS);
+	}
+
+	@Test
+	void refreshWhenKeysAreThereAndServerIsDownThenItIsAskedTwiceAMinute() {
+		this.keys.start();
+		answer(KEYS);
+		after(Duration.ofMinutes(10));
+		int before = this.count;
+		for (int second = 0; second < 600; second++) {
+			this.keys.refresh();
+			if (!this.fetches.isEmpty()) {
+				fail();
+				assertThat(this.scheduler.delays).last().isEqualTo(Duration.ofSeconds(30));
+			}
+			after(Duration.ofSeconds(1));
+		}
+
+		assertThat(this.count - before).isEqualTo(20);
+		assertThat(this.keys.current()).isSameAs(KEYS);
+		assertThat(this.keys.failures()).isEqualTo(20);
+		assertThat(this.keys.lastFailure()).contains("HTTP status 500");
+	}
+
+	@Test
+	void scheduledFetchWhenTwoHappenedInTheLastMinuteThenItIsPutOff() {
+		this.keys.start();
+		answer(KEYS);
+		this.keys.refresh();
+		fail();
+		after(Duration.ofSeconds(30));
+		this.scheduler.runLast();
+		assertThat(this.count).isEqualTo(2);
+		assertThat(this.scheduler.delays).last().isEqualTo(Duration.ofSeconds(30));
+		after(Duration.ofSeconds(30));
+		this.scheduler.runLast();
+
+		assertThat(this.count).isEqualTo(3);
 	}
 
 	@Test

@@ -205,7 +205,7 @@ final class TestTokens {
 			return content + "." + encode(sign(content.getBytes(StandardCharsets.US_ASCII)));
 		}
 
-		private byte[] sign(byte[] content) {
+		byte[] sign(byte[] content) {
 			try {
 				Signature signature = switch (this.signer) {
 					case "RS256" -> Signature.getInstance("SHA256withRSA");
