@@ -53,6 +53,8 @@ final class CallVariables implements CelVariableResolver {
 
 	private final WorkLimit limit;
 
+	private @Nullable Map<String, Object> claims;
+
 	CallVariables(SecuredCall call, @Nullable Message message, Map<String, String> headers, WorkLimit limit) {
 		this.call = call;
 		this.message = message;
@@ -119,11 +121,21 @@ final class CallVariables implements CelVariableResolver {
 		return scopes;
 	}
 
-	/** The claims of the first credential that has some. */
+	/** A loop reads them again and again. */
 	private Map<String, Object> claims() {
+		Map<String, Object> known = this.claims;
+		if (known == null) {
+			known = findClaims();
+			this.claims = known;
+		}
+		return known;
+	}
+
+	/** The claims of the first credential that has some. */
+	private Map<String, Object> findClaims() {
 		for (VerifiedCredential credential : this.call.caller().credentials()) {
 			if (!credential.claims().isEmpty()) {
-				return new CelClaims(credential.claims());
+				return CelClaims.of(credential.claims());
 			}
 		}
 		return Map.of();

@@ -3,50 +3,29 @@ package io.github.grpcsecurity.authorization.cel;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.time.Instant;
-import java.util.AbstractMap;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 import dev.cel.common.values.NullValue;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The claims of a token as CEL knows values: whole numbers are {@code int}, points in
- * time {@code timestamp}. Only what is read is turned.
+ * Turns the claims of a token into what CEL knows: whole numbers are {@code int}, points
+ * in time {@code timestamp}.
  */
-final class CelClaims extends AbstractMap<String, Object> {
+final class CelClaims {
 
-	private final Map<String, Object> claims;
-
-	CelClaims(Map<String, Object> claims) {
-		this.claims = claims;
+	private CelClaims() {
 	}
 
-	@Override
-	public boolean containsKey(@Nullable Object key) {
-		return key instanceof String && this.claims.containsKey(key);
-	}
-
-	@Override
-	public @Nullable Object get(@Nullable Object key) {
-		return containsKey(key) ? value(this.claims.get(key)) : null;
-	}
-
-	@Override
-	public int size() {
-		return this.claims.size();
-	}
-
-	@Override
-	public Set<Entry<String, Object>> entrySet() {
-		Map<String, Object> all = new LinkedHashMap<>();
-		this.claims.forEach((name, claim) -> all.put(name, value(claim)));
-		return all.entrySet();
+	static Map<String, Object> of(Map<String, Object> claims) {
+		Map<String, Object> values = new LinkedHashMap<>();
+		claims.forEach((name, claim) -> values.put(name, value(claim)));
+		return values;
 	}
 
 	private static Object value(@Nullable Object claim) {

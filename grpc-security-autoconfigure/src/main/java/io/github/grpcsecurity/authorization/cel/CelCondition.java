@@ -86,7 +86,7 @@ final class CelCondition implements RuleCondition {
 				}
 				return Answer.FAILED;
 			}
-			catch (CelEvaluationException | RuntimeException | StackOverflowError ex) {
+			catch (CelEvaluationException | RuntimeException | StackOverflowError | WorkLimit.Exceeded ex) {
 				// What callers send can make it fail: this must not become a log flood
 				if (logger.isDebugEnabled()) {
 					logger.debug("Call " + call.id() + " is denied, because a condition cannot be evaluated", ex);

@@ -5,6 +5,7 @@ import java.util.Map;
 
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Bounds what one evaluation costs where callers decide how long a list is.
@@ -26,6 +27,10 @@ final class WorkLimit {
 
 	private int conversions;
 
+	private @Nullable Object counted;
+
+	private int elements;
+
 	/**
 	 * Creates a limit for one evaluation.
 	 * @param lists whether the condition uses lists at all
@@ -41,14 +46,17 @@ final class WorkLimit {
 		if (!this.lists || !(value instanceof Message || value instanceof Collection || value instanceof Map)) {
 			return;
 		}
-		int elements = elements(value, 0);
-		if (elements > MAX_ELEMENTS) {
-			throw new IllegalStateException("More than " + MAX_ELEMENTS + " elements");
+		if (this.counted != value) {
+			this.counted = value;
+			this.elements = elements(value, 0);
+		}
+		if (this.elements > MAX_ELEMENTS) {
+			throw new Exceeded("More than " + MAX_ELEMENTS + " elements");
 		}
 		if (this.listsInLoops) {
-			this.conversions += elements;
+			this.conversions += this.elements;
 			if (this.conversions > MAX_CONVERSIONS) {
-				throw new IllegalStateException("Lists are too long for a loop in a loop");
+				throw new Exceeded("Lists are too long for a loop in a loop");
 			}
 		}
 	}
@@ -77,6 +85,20 @@ final class WorkLimit {
 			}
 		}
 		return count;
+	}
+
+	/**
+	 * Ends the evaluation at once. An exception would not: to CEL it is the value of a
+	 * part, which {@code ||} may outweigh and loops carry along.
+	 */
+	static final class Exceeded extends Error {
+
+		private static final long serialVersionUID = 1L;
+
+		Exceeded(String message) {
+			super(message, null, false, false);
+		}
+
 	}
 
 }
