@@ -396,7 +396,7 @@ class RuleConditionTests {
 		EchoService service = new Services.Annotated();
 		AuthorizationRule shadow = candidate("message.amount <= 10", true);
 		try (TestServer server = serve(service, (builder) -> builder.rules(List.of(shadow)))) {
-			assertThat(server.security().plans())
+			assertThat(server.security().plans()).filteredOn((plan) -> !plan.method().unknown())
 				.allSatisfy((plan) -> assertThat(plan.toString()).contains("shadow: permit by rule candidate"));
 			CallType.Outcome outcome = CallType.BIDI.call(server.channel(), user("ROLE_TELLER"), List.of());
 
@@ -487,7 +487,7 @@ class RuleConditionTests {
 					.get(Metadata.Key.of("x-test-authorities", Metadata.ASCII_STRING_MARSHALLER));
 				Map<String, Object> claims = new java.util.HashMap<>(Map.of("tenant", "blue", "level", 7, "admin",
 						"yes", "list", List.of("x"), "nested", Map.of("deep", List.of(true)), "ratio", 0.5f, "since",
-						new java.util.Date(0), "big", LongStream.range(0, 10_000).boxed().toList()));
+						new java.util.Date(0), "big", LongStream.range(0, 9_000).boxed().toList()));
 				claims.put("nothing", null);
 				for (String kind : kinds.split(",")) {
 					call.authenticated(VerifiedCredential

@@ -298,8 +298,8 @@ class GrpcAuthorizationAutoConfigurationTests {
 
 	@Test
 	void startWhenKeyIsUnknownThenFailureNamesIt() {
-		assertUnknown("grpc.security.authorization.rules[0].when", "message.amount < 3");
-		assertUnknown("grpc.security.authorization.rules[0].hide-existence", "true");
+		assertUnknown("grpc.security.authorization.rules[0].unless", "message.amount < 3");
+		assertUnknown("grpc.security.authorization.rules[0].hide", "true");
 		assertUnknown("grpc.security.authorization.policy-file", "file:policy.json");
 		assertUnknown("grpc.security.authorization.opa", "x");
 		assertUnknown("grpc.security.authorization.opa.url", "http://opa");

@@ -106,7 +106,7 @@ class CelConditionCompilerTests {
 	}
 
 	@ParameterizedTest
-	@CsvSource(delimiter = '|',
+	@CsvSource(delimiter = '|', quoteCharacter = '`',
 			value = { "auth.principal == 'a'|false", "message.amount < 1|true",
 					"auth.principal == 'a' && message.amount < 1|true", "'message' in auth.scopes|false",
 					"auth.scopes.exists(message, message == 'a')|true" })
