@@ -81,6 +81,8 @@ public final class CelConditionCompiler implements ConditionCompiler {
 
 	private final Map<Key, RuleCondition> compiled = new ConcurrentHashMap<>();
 
+	private volatile boolean runs;
+
 	/** What a condition was compiled for. */
 	private record Key(String condition, @Nullable Descriptor message) {
 	}
@@ -109,8 +111,11 @@ public final class CelConditionCompiler implements ConditionCompiler {
 	@Override
 	public void check(String condition) {
 		try {
-			// One that is nothing special shows whether CEL runs at all
-			environment(null).compile("'a' in auth.authorities");
+			if (!this.runs) {
+				// One that is nothing special shows whether CEL runs at all
+				environment(null).compile("'a' in auth.authorities");
+				this.runs = true;
+			}
 		}
 		catch (LinkageError ex) {
 			throw new InvalidConditionException("The version of dev.cel:cel on the class path does not run on its"

@@ -19,7 +19,7 @@ final class WorkLimit {
 	static final int MAX_ELEMENTS = 10_000;
 
 	/** Elements that may be converted on behalf of loops. */
-	static final int MAX_CONVERSIONS = 20_000;
+	static final int MAX_CONVERSIONS = 10_000;
 
 	private final boolean lists;
 
