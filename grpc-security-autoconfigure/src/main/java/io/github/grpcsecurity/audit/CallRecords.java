@@ -60,7 +60,7 @@ final class CallRecords {
 	private static String type(Refusal refusal) {
 		return switch (refusal.kind()) {
 			case UNAUTHENTICATED -> "authn_login_fail";
-			case ACCESS_DENIED -> "authz_fail";
+			case ACCESS_DENIED, NOT_FOUND -> "authz_fail";
 			case OVER_LIMIT -> "excess_rate_limit_exceeded";
 			case MALFORMED, TOO_LARGE -> "input_validation_fail";
 			case UNAVAILABLE -> "grpc_guard_unavailable";

@@ -9,6 +9,10 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 
+import io.github.grpcsecurity.server.CallCheck;
+import io.github.grpcsecurity.server.MessageCheck;
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.Verdict;
 import org.aopalliance.intercept.MethodInvocation;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
@@ -31,8 +35,8 @@ import org.springframework.security.core.parameters.DefaultSecurityParameterName
 /**
  * Turns the annotations on a method into checks.
  * <p>
- * An expression that refers to the message is asked for every message, before the handler
- * sees it; any other one before the handler starts.
+ * The parts of an expression that refer to the message are asked for every message,
+ * before the handler sees it; the others before the handler starts.
  */
 final class AnnotationOpinions {
 
@@ -95,9 +99,19 @@ final class AnnotationOpinions {
 		return opinions;
 	}
 
+	/**
+	 * What the annotations on a method demand beyond what anybody grants.
+	 * @param method the method
+	 * @return the opinion; {@code null} if they demand nothing
+	 */
+	@Nullable Opinion restriction(JavaMethod method) {
+		return this.annotations.sensitive(method)
+				? Opinion.sensitive("@SensitiveMethod", new Denial("@SensitiveMethod on " + method.describe())) : null;
+	}
+
 	private Opinion jsr250(MethodAnnotations.Roles found, JavaMethod method) {
 		if (found.access() != null) {
-			return Opinion.of(found.access(), found.annotation() + " on " + method.describe());
+			return Opinion.of(found.access(), found.annotation(), found.annotation() + " on " + method.describe());
 		}
 		Set<String> roles = new LinkedHashSet<>();
 		found.roles().forEach((role) -> roles.add(this.rolePrefix + role));
@@ -106,29 +120,53 @@ final class AnnotationOpinions {
 
 	private Opinion authorities(String annotation, Set<String> names, JavaMethod method) {
 		Denial denial = new Denial(annotation + " on " + method.describe());
-		return new Opinion(annotation + " " + names + " on " + method.describe(), (call) -> {
+		return new Opinion(annotation, annotation + " " + names + " on " + method.describe(), (call) -> {
 			AuthorizationResult result = this.authorities.authorize(call::authentication, names);
 			return denial.unless(result != null && result.isGranted(), call);
 		}, null);
 	}
 
+	/**
+	 * What is joined by {@code and} is taken apart: parts that do not look at the message
+	 * decide before the handler starts and before a message is read.
+	 */
 	private Opinion preAuthorize(String value, JavaMethod method) {
-		String decidedBy = "@PreAuthorize on " + method.describe();
+		Denial denial = new Denial("@PreAuthorize on " + method.describe());
 		String description = "@PreAuthorize(\"" + value + "\") on " + method.describe();
-		Expression expression = parse(value, description, method);
-		ExpressionNames names = ExpressionNames.of(expression);
-		checkMembers(names, description);
-		Set<String> messageVariables = messageVariables(names, description, method);
-		AccessExpression<MethodInvocation> compiled = new AccessExpression<>(expression, this.handler, messageVariables,
-				decidedBy);
-		Denial denial = new Denial(decidedBy);
-		if (messageVariables.isEmpty() && !(names.root() && customized())) {
-			MethodInvocation invocation = invocation(method, null);
-			return new Opinion(description, (call) -> denial.unless(compiled.allows(call, invocation, null), call),
-					null);
+		Expression whole = parse(value, description, method);
+		List<Expression> parts = ExpressionParts.of(whole);
+		List<AccessExpression<MethodInvocation>> early = new ArrayList<>();
+		List<AccessExpression<MethodInvocation>> late = new ArrayList<>();
+		for (Expression part : parts) {
+			ExpressionNames names = ExpressionNames.of(part);
+			checkMembers(names, description);
+			Set<String> variables = messageVariables(names, description, method);
+			boolean decidesEarly = variables.isEmpty() && !(names.root() && customized());
+			(decidesEarly ? early : late).add(new AccessExpression<>(part, this.handler, variables, denial,
+					names.asksOthers() || customized(), parts.size() > 1));
 		}
-		return new Opinion(description, null,
-				(call, message) -> denial.unless(compiled.allows(call, invocation(method, message), message), call));
+		return new Opinion("@PreAuthorize", description, early.isEmpty() ? null : atStart(early, method),
+				late.isEmpty() ? null : onMessages(late, method));
+	}
+
+	private static CallCheck atStart(List<AccessExpression<MethodInvocation>> expressions, JavaMethod method) {
+		MethodInvocation invocation = invocation(method, null);
+		return (call) -> check(expressions, call, invocation, null);
+	}
+
+	private static MessageCheck onMessages(List<AccessExpression<MethodInvocation>> expressions, JavaMethod method) {
+		return (call, message) -> check(expressions, call, invocation(method, message), message);
+	}
+
+	private static Verdict check(List<AccessExpression<MethodInvocation>> expressions, SecuredCall call,
+			MethodInvocation invocation, @Nullable Object message) {
+		for (int i = 0; i < expressions.size(); i++) {
+			Verdict verdict = expressions.get(i).check(call, invocation, message);
+			if (!(verdict instanceof Verdict.Proceed)) {
+				return verdict;
+			}
+		}
+		return Verdict.proceed();
 	}
 
 	private Expression parse(String value, String description, JavaMethod method) {

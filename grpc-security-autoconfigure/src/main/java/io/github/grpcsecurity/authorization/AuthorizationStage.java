@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -52,8 +53,10 @@ import org.springframework.security.core.annotation.AnnotationTemplateExpression
  * method takes the message itself. An expression that uses one of them is asked for every
  * message of the call before the handler sees it, and the handler does not start before
  * the first message has passed; the message is {@code null} if a client ends its stream
- * without sending one. Any other expression is asked once, when the call starts. An
- * expression that fails denies.
+ * without sending one. Any other expression is asked once, when the call starts, and so
+ * are those parts of one joined by {@code and} that do not look at the message. An
+ * expression that fails denies; one that asks a bean which fails refuses with
+ * {@code UNAVAILABLE}.
  * <p>
  * Health checks and reflection have a setting of their own: only rules that spell out
  * their service apply to them as well. A {@link CallPolicy} is asked about them like
@@ -76,6 +79,8 @@ public final class AuthorizationStage implements CallStage {
 
 	private final AnnotationOpinions annotations;
 
+	private final DecisionRecorder recorder;
+
 	private final Access defaultAccess;
 
 	private final Access healthAccess;
@@ -90,7 +95,8 @@ public final class AuthorizationStage implements CallStage {
 		builder.configure(ruleHandler);
 		ApplicationContext context = builder.context;
 		Predicate<String> knownBean = (name) -> context != null && context.containsBean(name);
-		this.rules = CompiledRule.compile(builder.rules, ruleHandler, knownBean);
+		this.rules = CompiledRule.compile(builder.rules, ruleHandler, knownBean, builder.conditions);
+		this.recorder = new DecisionRecorder(builder.observer);
 		AuthoritiesAuthorizationManager authorities = new AuthoritiesAuthorizationManager();
 		if (builder.roleHierarchy != null) {
 			authorities.setRoleHierarchy(builder.roleHierarchy);
@@ -132,14 +138,35 @@ public final class AuthorizationStage implements CallStage {
 		}
 		List<Opinion> opinions = new ArrayList<>(opinions(method));
 		if (opinions.isEmpty() && !decidedByPolicy(method)) {
-			opinions.add(Opinion.of(this.defaultAccess, "default-access"));
+			opinions.add(Opinion.of(this.defaultAccess, "default-access", "default-access"));
 		}
+		restriction(method, opinions);
 		if (!hidden(method)) {
 			// First, so that they hear of every call that gets this far
 			opinions.addAll(0, this.policies.stream().map(Opinion::of).toList());
 		}
-		opinions.forEach((opinion) -> opinion.addTo(plan));
-		plan.detail("authorization", opinions.stream().map(Opinion::description).toList());
+		List<Opinion> shadows = shadowRules(method).stream().map((rule) -> rule.opinion(method)).toList();
+		// A rule in the shadow is to count the calls that it would count in the open
+		shadows.forEach((opinion) -> this.recorder.shadow(opinion, plan));
+		opinions.forEach((opinion) -> this.recorder.record(opinion, named(opinion)).addTo(plan));
+		plan.detail("authorization",
+				Stream
+					.concat(opinions.stream().map(Opinion::description),
+							shadows.stream().map((opinion) -> "shadow: " + opinion.description()))
+					.toList());
+	}
+
+	/** Whether audit events name what allowed the call. */
+	private boolean named(Opinion opinion) {
+		return this.rules.stream().anyMatch((rule) -> rule.id().equals(opinion.id()));
+	}
+
+	private void restriction(SecuredMethod method, List<Opinion> opinions) {
+		JavaMethod java = JavaMethod.find(method, MethodAnnotations::annotated);
+		Opinion restriction = (java != null) ? this.annotations.restriction(java) : null;
+		if (restriction != null) {
+			opinions.add(restriction);
+		}
 	}
 
 	private boolean decidedByPolicy(SecuredMethod method) {
@@ -154,16 +181,16 @@ public final class AuthorizationStage implements CallStage {
 		List<Opinion> opinions = new ArrayList<>();
 		if (REFLECTION.contains(method.serviceName())) {
 			if (hidden(method)) {
-				return List.of(Opinion.hidden("grpc.security.reflection.access"));
+				return List.of(Opinion.hidden("reflection-access", "grpc.security.reflection.access"));
 			}
-			opinions.add(Opinion.of(this.reflectionAccess, "grpc.security.reflection.access"));
+			opinions.add(Opinion.of(this.reflectionAccess, "reflection-access", "grpc.security.reflection.access"));
 		}
 		else if (HEALTH.equals(method.serviceName())) {
-			opinions.add(Opinion.of(this.healthAccess, "health-access"));
+			opinions.add(Opinion.of(this.healthAccess, "health-access", "health-access"));
 		}
 		CompiledRule rule = rule(method);
 		if (rule != null) {
-			opinions.add(rule.opinion());
+			opinions.add(rule.opinion(method));
 		}
 		JavaMethod java = JavaMethod.find(method, MethodAnnotations::annotated);
 		if (java != null) {
@@ -173,8 +200,17 @@ public final class AuthorizationStage implements CallStage {
 	}
 
 	private @Nullable CompiledRule rule(SecuredMethod method) {
+		return matching(method).filter((rule) -> !rule.shadow()).findFirst().orElse(null);
+	}
+
+	/** Rules that would be the first one if they were not in the shadow. */
+	private List<CompiledRule> shadowRules(SecuredMethod method) {
+		return matching(method).takeWhile(CompiledRule::shadow).toList();
+	}
+
+	private Stream<CompiledRule> matching(SecuredMethod method) {
 		boolean byName = REFLECTION.contains(method.serviceName()) || HEALTH.equals(method.serviceName());
-		return this.rules.stream().filter((rule) -> rule.matches(method, byName)).findFirst().orElse(null);
+		return this.rules.stream().filter((rule) -> rule.matches(method, byName));
 	}
 
 	@Override
@@ -267,6 +303,7 @@ public final class AuthorizationStage implements CallStage {
 			if (rule != null) {
 				reached.add(rule);
 			}
+			reached.addAll(shadowRules(method));
 		}
 		for (CompiledRule rule : this.rules) {
 			if (!reached.contains(rule)) {
@@ -313,6 +350,11 @@ public final class AuthorizationStage implements CallStage {
 		private AnnotationTemplateExpressionDefaults templateDefaults = new AnnotationTemplateExpressionDefaults();
 
 		private @Nullable ApplicationContext context;
+
+		private @Nullable ConditionCompiler conditions;
+
+		private AuthorizationObserver observer = (rule, outcome) -> {
+		};
 
 		private Builder() {
 		}
@@ -452,6 +494,26 @@ public final class AuthorizationStage implements CallStage {
 		 */
 		public Builder applicationContext(ApplicationContext context) {
 			this.context = context;
+			return this;
+		}
+
+		/**
+		 * Sets what compiles the conditions of rules.
+		 * @param conditions the compiler; without one, a rule with a condition is refused
+		 * @return this builder
+		 */
+		public Builder conditions(@Nullable ConditionCompiler conditions) {
+			this.conditions = conditions;
+			return this;
+		}
+
+		/**
+		 * Sets who learns what was decided.
+		 * @param observer the observer
+		 * @return this builder
+		 */
+		public Builder observer(AuthorizationObserver observer) {
+			this.observer = observer;
 			return this;
 		}
 

@@ -18,6 +18,12 @@ import io.github.grpcsecurity.server.Verdict;
 public interface CallPolicy {
 
 	/**
+	 * Names it in metrics and audit events.
+	 * @return a word in lower case, always the same
+	 */
+	String id();
+
+	/**
 	 * What it is, for plans and logs.
 	 * @return a few words, the same at every call
 	 */

@@ -2,14 +2,21 @@ package io.github.grpcsecurity.authorization;
 
 import java.lang.reflect.Method;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.regex.Pattern;
 
+import io.github.grpcsecurity.server.CallCheck;
 import io.github.grpcsecurity.server.MethodPattern;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.Verdict;
+import org.jspecify.annotations.Nullable;
 
 import org.springframework.beans.BeanUtils;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
@@ -26,29 +33,54 @@ final class CompiledRule {
 
 	private static final String PROPERTY = "grpc.security.authorization.rules";
 
+	private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}");
+
 	private final String property;
+
+	private final String id;
 
 	private final List<MethodPattern> patterns;
 
-	private final Opinion opinion;
+	private final AuthorizationRule rule;
 
-	private CompiledRule(String property, List<MethodPattern> patterns, Opinion opinion) {
+	private final Denial denial;
+
+	private final Opinion access;
+
+	private final @Nullable ConditionCompiler conditions;
+
+	private CompiledRule(String property, String id, List<MethodPattern> patterns, AuthorizationRule rule,
+			Denial denial, Opinion access, @Nullable ConditionCompiler conditions) {
 		this.property = property;
+		this.id = id;
 		this.patterns = patterns;
-		this.opinion = opinion;
+		this.rule = rule;
+		this.denial = denial;
+		this.access = access;
+		this.conditions = conditions;
 	}
 
 	static List<CompiledRule> compile(List<AuthorizationRule> rules, SecurityExpressionHandler<SecuredCall> handler,
-			Predicate<String> knownBean) {
+			Predicate<String> knownBean, @Nullable ConditionCompiler conditions) {
 		List<CompiledRule> compiled = new ArrayList<>();
+		Map<String, Integer> names = new HashMap<>();
 		for (int i = 0; i < rules.size(); i++) {
-			compiled.add(compile(rules.get(i), i, handler, knownBean));
+			String name = rules.get(i).name();
+			Integer other = (name != null) ? names.put(name, i) : null;
+			if (other != null) {
+				throw new InvalidConfigurationPropertyValueException(PROPERTY + "[" + i + "].name", name,
+						PROPERTY + "[" + other
+								+ "] has the same name, so audit events and metrics could not tell which of the two"
+								+ " decided. Give each rule a name of its own, or none.");
+			}
+			compiled.add(compile(rules.get(i), i, handler, knownBean, conditions));
 		}
 		return compiled;
 	}
 
 	private static CompiledRule compile(AuthorizationRule rule, int index,
-			SecurityExpressionHandler<SecuredCall> handler, Predicate<String> knownBean) {
+			SecurityExpressionHandler<SecuredCall> handler, Predicate<String> knownBean,
+			@Nullable ConditionCompiler conditions) {
 		String property = PROPERTY + "[" + index + "]";
 		if (rule.methods().isEmpty()) {
 			throw new InvalidConfigurationPropertyValueException(property + ".methods", rule.methods(),
@@ -65,16 +97,47 @@ final class CompiledRule {
 						ex.getMessage() + ".");
 			}
 		}
-		String decidedBy = "rule " + index + " for " + StringUtils.collectionToCommaDelimitedString(rule.methods());
-		return new CompiledRule(property, List.copyOf(patterns),
-				opinion(rule.access(), property + ".access", decidedBy, handler, knownBean));
+		String decidedBy = "rule " + ((rule.name() != null) ? name(rule.name(), property) : index) + " for "
+				+ StringUtils.collectionToCommaDelimitedString(rule.methods());
+		checkCondition(rule.when(), property, conditions);
+		String id = (rule.name() != null) ? rule.name() : "rules[" + index + "]";
+		Denial denial = new Denial(decidedBy, rule.hideExistence());
+		return new CompiledRule(property, id, List.copyOf(patterns), rule, denial,
+				opinion(rule.access(), id, property + ".access", denial, handler, knownBean), conditions);
 	}
 
-	private static Opinion opinion(String access, String property, String decidedBy,
+	private static String name(String name, String property) {
+		if (!NAME.matcher(name).matches()) {
+			throw new InvalidConfigurationPropertyValueException(property + ".name", name,
+					"A name has at most 64 letters, digits, dots, dashes and underscores, and starts with a letter or"
+							+ " a digit.");
+		}
+		return name;
+	}
+
+	private static void checkCondition(@Nullable String when, String property, @Nullable ConditionCompiler conditions) {
+		if (when == null) {
+			return;
+		}
+		if (conditions == null) {
+			throw new InvalidConfigurationPropertyValueException(property + ".when", when,
+					"It is a condition in CEL, but CEL is not on the class path. Add the dependency dev.cel:cel, or use"
+							+ " grpc-security-starter, which brings it; or remove the rule.");
+		}
+		try {
+			conditions.check(when);
+		}
+		catch (InvalidConditionException ex) {
+			throw new InvalidConfigurationPropertyValueException(property + ".when", when,
+					String.valueOf(ex.getMessage()));
+		}
+	}
+
+	private static Opinion opinion(String access, String id, String property, Denial denial,
 			SecurityExpressionHandler<SecuredCall> handler, Predicate<String> knownBean) {
 		for (Access word : Access.values()) {
 			if (word.name().toLowerCase(Locale.ROOT).equals(access)) {
-				return Opinion.of(word, decidedBy);
+				return Opinion.of(word, id, denial);
 			}
 		}
 		if (!StringUtils.hasText(access)) {
@@ -82,11 +145,11 @@ final class CompiledRule {
 					"A rule needs an access: permit, deny, authenticated, or an expression.");
 		}
 		Expression expression = parse(access, property, handler);
-		check(ExpressionNames.of(expression), access, property, knownBean);
-		AccessExpression<SecuredCall> compiled = new AccessExpression<>(expression, handler, Set.of(), decidedBy);
-		Denial denial = new Denial(decidedBy);
-		return new Opinion(access + " by " + decidedBy,
-				(call) -> denial.unless(compiled.allows(call, call, null), call), null);
+		ExpressionNames names = ExpressionNames.of(expression);
+		check(names, access, property, knownBean);
+		AccessExpression<SecuredCall> compiled = new AccessExpression<>(expression, handler, Set.of(), denial,
+				names.asksOthers(), false);
+		return new Opinion(id, access + " by " + denial.decidedBy(), (call) -> compiled.check(call, call, null), null);
 	}
 
 	private static Expression parse(String access, String property, SecurityExpressionHandler<SecuredCall> handler) {
@@ -154,8 +217,64 @@ final class CompiledRule {
 					&& (!byName || pattern.toString().startsWith(method.serviceName() + "/")));
 	}
 
-	Opinion opinion() {
-		return this.opinion;
+	/**
+	 * What the rule says about a method that it matches.
+	 * @param method the method
+	 * @return the opinion
+	 * @throws InvalidConfigurationPropertyValueException if its condition does not fit
+	 * the method
+	 */
+	Opinion opinion(SecuredMethod method) {
+		String when = this.rule.when();
+		if (when == null && !this.rule.sensitive()) {
+			return this.access;
+		}
+		RuleCondition condition = (when != null) ? condition(when, method) : null;
+		String description = this.access.description() + (this.rule.sensitive() ? ", more than an API key" : "")
+				+ ((when != null) ? ", when " + when : "");
+		return new Opinion(this.id, description, (call) -> check(call, condition),
+				(condition != null && condition.looksAtMessages())
+						? (call, message) -> verdict(call, condition.ask(call, message)) : null);
+	}
+
+	private RuleCondition condition(String when, SecuredMethod method) {
+		try {
+			return Objects.requireNonNull(this.conditions, "conditions").compile(when, method.descriptor());
+		}
+		catch (InvalidConditionException ex) {
+			throw new InvalidConfigurationPropertyValueException(this.property + ".when", when,
+					String.valueOf(ex.getMessage()));
+		}
+	}
+
+	private Verdict check(SecuredCall call, @Nullable RuleCondition condition) {
+		CallCheck accessCheck = this.access.callCheck();
+		Verdict verdict = (accessCheck != null) ? accessCheck.check(call) : Verdict.proceed();
+		if (verdict instanceof Verdict.Proceed && this.rule.sensitive() && !Opinion.moreThanApiKeys(call)) {
+			verdict = this.denial.of(call);
+		}
+		if (verdict instanceof Verdict.Proceed && condition != null) {
+			verdict = verdict(call, condition.ask(call));
+		}
+		return verdict;
+	}
+
+	private Verdict verdict(SecuredCall call, RuleCondition.Answer answer) {
+		return switch (answer) {
+			case TRUE -> Verdict.proceed();
+			case FALSE -> this.denial.ofCondition(call, true);
+			case FAILED -> this.denial.ofCondition(call, false);
+		};
+	}
+
+	/** Whether the rule only counts and notes what it would refuse. */
+	boolean shadow() {
+		return this.rule.shadow();
+	}
+
+	/** Names the rule in audit events and metrics. */
+	String id() {
+		return this.id;
 	}
 
 	/** Name of the property that holds the rule. */

@@ -44,6 +44,14 @@ record ExpressionNames(Set<String> variables, Set<String> beans, Set<String> met
 				collector.root);
 	}
 
+	/**
+	 * Whether somebody is asked who may be unable to answer: a bean, or a
+	 * {@code PermissionEvaluator}.
+	 */
+	boolean asksOthers() {
+		return this.root || !this.beans.isEmpty() || this.methods.contains("hasPermission");
+	}
+
 	private static final class Collector {
 
 		private final Set<String> variables = new LinkedHashSet<>();

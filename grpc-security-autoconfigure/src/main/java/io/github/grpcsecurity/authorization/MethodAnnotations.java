@@ -84,6 +84,17 @@ final class MethodAnnotations {
 		}
 	}
 
+	/** Whether an API key alone is not enough. */
+	boolean sensitive(JavaMethod method) {
+		try {
+			return find(SensitiveMethod.class, method) != null;
+		}
+		catch (AnnotationConfigurationException ex) {
+			// Several of them say the same
+			return true;
+		}
+	}
+
 	private static void refuseUnenforceable(JavaMethod method) {
 		for (Class<? extends Annotation> type : UNENFORCEABLE) {
 			if (find(type, method) != null) {
@@ -100,8 +111,8 @@ final class MethodAnnotations {
 
 	/** Whether a method itself, or one that it overrides, has a security annotation. */
 	static boolean annotated(Method method) {
-		return annotated(method, List.of(PreAuthorize.class, Secured.class)) || annotated(method, UNENFORCEABLE)
-				|| (JSR250_PRESENT && annotated(method, Jsr250.TYPES));
+		return annotated(method, List.of(PreAuthorize.class, Secured.class, SensitiveMethod.class))
+				|| annotated(method, UNENFORCEABLE) || (JSR250_PRESENT && annotated(method, Jsr250.TYPES));
 	}
 
 	/**
@@ -111,6 +122,7 @@ final class MethodAnnotations {
 		MergedAnnotations annotations = MergedAnnotations.from(type, SearchStrategy.TYPE_HIERARCHY,
 				RepeatableContainers.none());
 		return annotations.isPresent(PreAuthorize.class) || annotations.isPresent(Secured.class)
+				|| annotations.isPresent(SensitiveMethod.class)
 				|| (JSR250_PRESENT && Jsr250.TYPES.stream().anyMatch(annotations::isPresent));
 	}
 

@@ -7,16 +7,23 @@ import java.util.Map;
 import java.util.Set;
 
 import io.github.grpcsecurity.authorization.Access;
+import io.github.grpcsecurity.authorization.AuthorizationObserver;
 import io.github.grpcsecurity.authorization.AuthorizationRule;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
 import io.github.grpcsecurity.authorization.CallPolicy;
+import io.github.grpcsecurity.authorization.ConditionCompiler;
+import io.github.grpcsecurity.authorization.MicrometerAuthorizationObserver;
+import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
 import io.github.grpcsecurity.server.SecuredCall;
+import io.micrometer.core.instrument.MeterRegistry;
 import org.aopalliance.intercept.MethodInvocation;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.Bindable;
@@ -24,6 +31,7 @@ import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.context.ApplicationContext;
 import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
 import org.springframework.core.ResolvableType;
 import org.springframework.core.env.Environment;
 import org.springframework.security.access.PermissionEvaluator;
@@ -40,7 +48,8 @@ import org.springframework.util.ClassUtils;
  *
  * @since 0.1.0
  */
-@AutoConfiguration
+@AutoConfiguration(
+		afterName = "org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration")
 @ConditionalOnBooleanProperty(name = "grpc.security.enabled", matchIfMissing = true)
 @EnableConfigurationProperties({ GrpcAuthorizationProperties.class, GrpcReflectionProperties.class })
 public final class GrpcAuthorizationAutoConfiguration {
@@ -52,7 +61,8 @@ public final class GrpcAuthorizationAutoConfiguration {
 	private static final Set<String> KEYS = Set.of("defaultaccess", "rules", "healthaccess", "policyfile",
 			"policyreloadinterval", "shadowpolicyfile", "reevaluatestreams");
 
-	private static final Set<String> RULE_KEYS = Set.of("methods", "access");
+	private static final Set<String> RULE_KEYS = Set.of("methods", "access", "when", "name", "hideexistence",
+			"sensitive", "shadow");
 
 	@Bean
 	@ConditionalOnMissingBean
@@ -63,8 +73,8 @@ public final class GrpcAuthorizationAutoConfiguration {
 			ObjectProvider<AuthorizationManagerFactory<MethodInvocation>> methodManagers,
 			ObjectProvider<AuthorizationManagerFactory<SecuredCall>> callManagers,
 			ObjectProvider<AuthorizationManagerFactory<Object>> managers,
-			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults,
-			ObjectProvider<CallPolicy> policies) {
+			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults, ObjectProvider<CallPolicy> policies,
+			ObjectProvider<ConditionCompiler> conditions, ObjectProvider<AuthorizationObserver> observers) {
 		SupportedKeys keys = new SupportedKeys(Binder.get(environment));
 		keys.check(PREFIX, KEYS);
 		keys.checkElements(PREFIX + ".rules", RULE_KEYS);
@@ -80,6 +90,8 @@ public final class GrpcAuthorizationAutoConfiguration {
 			.authorizationManagers(methodManagers.getIfUnique(() -> managers(managers)),
 					callManagers.getIfUnique(() -> managers(managers)))
 			.rolePrefix(rolePrefix(context))
+			.conditions(conditions.getIfUnique())
+			.observer(observer(observers.orderedStream().toList()))
 			.applicationContext(context);
 		templateDefaults.ifUnique(builder::templateDefaults);
 		return builder.build();
@@ -108,9 +120,45 @@ public final class GrpcAuthorizationAutoConfiguration {
 	private static List<AuthorizationRule> rules(GrpcAuthorizationProperties properties) {
 		List<AuthorizationRule> rules = new ArrayList<>();
 		for (GrpcAuthorizationProperties.Rule rule : properties.rules()) {
-			rules.add(new AuthorizationRule(rule.methods(), (rule.access() != null) ? rule.access() : ""));
+			rules.add(new AuthorizationRule(rule.methods(), (rule.access() != null) ? rule.access() : "", rule.when(),
+					rule.name(), rule.hideExistence(), rule.sensitive(), rule.shadow()));
 		}
 		return rules;
+	}
+
+	private static AuthorizationObserver observer(List<AuthorizationObserver> observers) {
+		return (observers.size() == 1) ? observers.get(0) : (rule, outcome) -> {
+			for (AuthorizationObserver observer : observers) {
+				observer.decided(rule, outcome);
+			}
+		};
+	}
+
+	/** Compiles conditions where there is CEL. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass(name = "dev.cel.bundle.Cel")
+	static class CelConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean(ConditionCompiler.class)
+		CelConditionCompiler grpcAuthorizationConditions() {
+			return new CelConditionCompiler();
+		}
+
+	}
+
+	/** Counts what is decided where there are metrics. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass(MeterRegistry.class)
+	@ConditionalOnBean(MeterRegistry.class)
+	static class MetricsConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		MicrometerAuthorizationObserver grpcAuthorizationMetrics(MeterRegistry registry) {
+			return new MicrometerAuthorizationObserver(registry);
+		}
+
 	}
 
 	/** Keeps a class away that need not be there. */

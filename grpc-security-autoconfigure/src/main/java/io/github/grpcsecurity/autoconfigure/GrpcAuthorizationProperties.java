@@ -53,8 +53,18 @@ public record GrpcAuthorizationProperties(@DefaultValue("deny") DefaultAccess de
 	 * bank.Accounts/Get*, bank.Accounts/* or **.
 	 * @param access Who may call them: permit, deny, authenticated, or an expression such
 	 * as hasAuthority('SCOPE_accounts.read').
+	 * @param when A condition in CEL that has to hold as well, such as message.amount <=
+	 * 1000.
+	 * @param name Name of the rule in audit events and metrics; without one it goes by
+	 * its place.
+	 * @param hideExistence Whether known callers who are refused get NOT_FOUND.
+	 * @param sensitive Whether to refuse callers who present nothing but API keys.
+	 * @param shadow Whether to only count and note what the rule would refuse. Rules
+	 * below it apply as if it was not there.
 	 */
-	public record Rule(@DefaultValue List<String> methods, @Nullable String access) {
+	public record Rule(@DefaultValue List<String> methods, @Nullable String access, @Nullable String when,
+			@Nullable String name, @DefaultValue("false") boolean hideExistence,
+			@DefaultValue("false") boolean sensitive, @DefaultValue("false") boolean shadow) {
 
 	}
 

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.BiConsumer;
 
 import io.grpc.Metadata;
 import org.jspecify.annotations.Nullable;
@@ -38,7 +39,7 @@ public final class MethodPlan {
 		this.method = builder.method;
 		this.callSteps = steps(builder.callSteps);
 		this.messageSteps = steps(builder.messageSteps);
-		this.gated = builder.messageSteps.stream().anyMatch((step) -> step.stage() == SecurityStage.AUTHORIZATION);
+		this.gated = builder.gated;
 		this.details = Collections.unmodifiableMap(new LinkedHashMap<>(builder.details));
 		this.hidden = builder.hidden.toArray(new Metadata.Key<?>[0]);
 	}
@@ -135,6 +136,8 @@ public final class MethodPlan {
 
 		private final Set<Metadata.Key<?>> hidden = new LinkedHashSet<>();
 
+		private boolean gated;
+
 		private @Nullable SecurityStage stage;
 
 		Builder(SecuredMethod method) {
@@ -167,6 +170,25 @@ public final class MethodPlan {
 		 */
 		public Builder checkMessages(String description, MessageCheck check) {
 			this.messageSteps.add(new Step<>(stage(), description, Objects.requireNonNull(check, "check")));
+			this.gated |= stage() == SecurityStage.AUTHORIZATION;
+			return this;
+		}
+
+		/**
+		 * Adds somebody who looks at each message from the client without a say in what
+		 * becomes of it, and for whom no handler is held back; one that throws refuses
+		 * the call all the same, as a check does.
+		 * @param description what it looks at, for the startup log and the actuator
+		 * @param watcher receives the call and the message, as a {@link MessageCheck}
+		 * does
+		 * @return this builder
+		 */
+		public Builder watchMessages(String description, BiConsumer<SecuredCall, @Nullable Object> watcher) {
+			Objects.requireNonNull(watcher, "watcher");
+			this.messageSteps.add(new Step<>(stage(), description, (call, message) -> {
+				watcher.accept(call, message);
+				return Verdict.proceed();
+			}));
 			return this;
 		}
 

@@ -97,6 +97,16 @@ public final class Refusal {
 	}
 
 	/**
+	 * The caller must not learn whether what it asks for exists. It gets the same bytes
+	 * as from a handler that answers {@code Status.NOT_FOUND} without a description.
+	 * @param reason for audit and logs, such as the rule that denied
+	 * @return a refusal with {@code NOT_FOUND}
+	 */
+	public static Refusal notFound(String reason) {
+		return new Refusal(Kind.NOT_FOUND, reason, null, null, null, null);
+	}
+
+	/**
 	 * The server has no such method, or cannot read the message encoding.
 	 * @param reason for audit and logs
 	 * @return a refusal with {@code UNIMPLEMENTED}
@@ -181,6 +191,9 @@ public final class Refusal {
 		/** A known caller, not allowed. */
 		ACCESS_DENIED(Status.Code.PERMISSION_DENIED, "access denied"),
 
+		/** A known caller, not allowed and not to know of what. */
+		NOT_FOUND(Status.Code.NOT_FOUND, ""),
+
 		/** Over a rate or concurrency limit. */
 		OVER_LIMIT(Status.Code.RESOURCE_EXHAUSTED, "limit exceeded"),
 
@@ -215,7 +228,7 @@ public final class Refusal {
 
 		/**
 		 * What the caller reads.
-		 * @return the same sentence for every cause
+		 * @return the same sentence for every cause; empty if it reads none
 		 */
 		public String sentence() {
 			return this.sentence;

@@ -5,6 +5,7 @@ import java.net.SocketAddress;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,6 +13,7 @@ import java.util.Objects;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 
 import javax.net.ssl.SSLSession;
 
@@ -94,6 +96,9 @@ public final class SecuredCall {
 
 	// Guarded by this
 	private @Nullable Map<String, String> notes;
+
+	// Guarded by this
+	private @Nullable Map<Class<?>, Object> states;
 
 	SecuredCall(String fullMethodName, Metadata headers, @Nullable Refusal malformed, Instant startTime,
 			CallTracer tracer) {
@@ -380,6 +385,26 @@ public final class SecuredCall {
 	 */
 	public synchronized Map<String, String> notes() {
 		return (this.notes != null) ? new LinkedHashMap<>(this.notes) : Map.of();
+	}
+
+	/**
+	 * What a check keeps about this call from one message to the next. Only for the
+	 * checks of the call, which run one after the other.
+	 * @param type the type of what is kept, one of the feature's own
+	 * @param initial makes it when it is asked for first
+	 * @param <T> the type
+	 * @return what was made when this was first called for the type
+	 */
+	public synchronized <T> T state(Class<T> type, Supplier<T> initial) {
+		if (this.states == null) {
+			this.states = new HashMap<>(2);
+		}
+		Object state = this.states.get(type);
+		if (state == null) {
+			state = initial.get();
+			this.states.put(type, state);
+		}
+		return type.cast(state);
 	}
 
 	/**

@@ -75,7 +75,10 @@ public final class StatusTranslator {
 	}
 
 	Closing refused(Refusal refusal) {
-		Status status = Status.fromCode(refusal.code()).withDescription(refusal.kind().sentence());
+		Status status = Status.fromCode(refusal.code());
+		if (!refusal.kind().sentence().isEmpty()) {
+			status = status.withDescription(refusal.kind().sentence());
+		}
 		Metadata trailers = new Metadata();
 		switch (refusal.kind()) {
 			case UNAUTHENTICATED -> trailers.put(WWW_AUTHENTICATE, CHALLENGE);

@@ -1,8 +1,12 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 
+import io.github.grpcsecurity.authorization.AuthorizationObserver;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
+import io.github.grpcsecurity.authorization.ConditionCompiler;
+import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
@@ -19,6 +23,8 @@ import io.grpc.Status.Code;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import io.grpc.stub.StreamObserver;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
@@ -90,6 +96,81 @@ class GrpcAuthorizationAutoConfigurationTests {
 					"grpc.security.authorization.rules[0].access=hasRole('A')")
 			.run((context) -> assertThat(code(context.getBean(AuthorizationStage.class), new EchoService(), "ROLE_A"))
 				.isEqualTo(Code.OK));
+	}
+
+	@Test
+	void ruleWhenAllItsPropertiesAreSetThenEffective() {
+		this.runner.withBean(SimpleMeterRegistry.class)
+			.withPropertyValues("grpc.security.authorization.rules[0].methods=testing.Echo/*",
+					"grpc.security.authorization.rules[0].access=deny",
+					"grpc.security.authorization.rules[0].name=candidate",
+					"grpc.security.authorization.rules[0].shadow=true",
+					"grpc.security.authorization.rules[1].methods=testing.Echo/Bidi",
+					"grpc.security.authorization.rules[1].access=permit",
+					"grpc.security.authorization.rules[1].hide-existence=true",
+					"grpc.security.authorization.rules[1].when='ROLE_A' in auth.authorities",
+					"grpc.security.authorization.rules[2].methods=testing.Echo/*",
+					"grpc.security.authorization.rules[2].access=authenticated",
+					"grpc.security.authorization.rules[2].name=small-amounts",
+					"grpc.security.authorization.rules[2].sensitive=true",
+					"grpc.security.authorization.rules[2].when=message.amount <= 10 && auth.kind == 'test'")
+			.run((context) -> {
+				AuthorizationStage stage = context.getBean(AuthorizationStage.class);
+				assertThat(code(stage, new EchoService(), "ROLE_A")).isEqualTo(Code.OK);
+				assertThat(plans(stage, new EchoService())).contains("shadow: deny by rule candidate",
+						"authenticated by rule small-amounts for testing.Echo/*, more than an API key, when message");
+				MeterRegistry registry = context.getBean(MeterRegistry.class);
+				assertThat(count(registry, "candidate", "shadow_denied")).isOne();
+				assertThat(count(registry, "small-amounts", "allowed")).isOne();
+				assertThat(count(registry, "small-amounts", "denied")).isZero();
+				assertThat(count(registry, "small-amounts", "error")).isZero();
+			});
+	}
+
+	private static double count(MeterRegistry registry, String rule, String outcome) {
+		return registry.get("grpc.security.authorization").tags("rule", rule, "outcome", outcome).counter().count();
+	}
+
+	@Test
+	void ruleWhenItHasConditionAndCelIsMissingThenStartFailsWithTheWayOut() {
+		ApplicationContextRunner withoutCel = this.runner
+			.withClassLoader(new FilteredClassLoader("dev.cel", "com.google.re2j"))
+			.withPropertyValues("grpc.security.authorization.rules[0].methods=**",
+					"grpc.security.authorization.rules[0].access=permit");
+		withoutCel.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean(ConditionCompiler.class));
+		withoutCel.withPropertyValues("grpc.security.authorization.rules[0].when=true")
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
+					assertThat(ex.getName()).isEqualTo("grpc.security.authorization.rules[0].when");
+					assertThat(ex.getReason()).contains("CEL is not on the class path. Add the dependency dev.cel:cel");
+				}));
+	}
+
+	@Test
+	void ruleWhenUserHasCompilerAndObserverThenTheyAreUsed() {
+		List<String> decisions = new CopyOnWriteArrayList<>();
+		ConditionCompiler own = new CelConditionCompiler();
+		this.runner.withBean("own", ConditionCompiler.class, () -> own)
+			.withBean(SimpleMeterRegistry.class)
+			.withBean(AuthorizationObserver.class, () -> (rule, outcome) -> decisions.add(rule + " " + outcome))
+			.withPropertyValues("grpc.security.authorization.rules[0].methods=**",
+					"grpc.security.authorization.rules[0].access=permit",
+					"grpc.security.authorization.rules[0].when=1 < 2")
+			.run((context) -> {
+				assertThat(context.getBean(ConditionCompiler.class)).isSameAs(own);
+				assertThat(code(context.getBean(AuthorizationStage.class), new EchoService(), "ROLE_A"))
+					.isEqualTo(Code.OK);
+				assertThat(decisions).containsExactly("rules[0] ALLOWED");
+			});
+	}
+
+	@Test
+	void ruleWhenKeyIsMisspeltThenStartFails() {
+		this.runner.withPropertyValues("grpc.security.authorization.rules[0].methods=**",
+				"grpc.security.authorization.rules[0].access=permit", "grpc.security.authorization.rules[0].whem=true")
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class,
+						(ex) -> assertThat(ex.getName()).isEqualTo("grpc.security.authorization.rules[0].whem")));
 	}
 
 	@Test
@@ -217,8 +298,8 @@ class GrpcAuthorizationAutoConfigurationTests {
 
 	@Test
 	void startWhenKeyIsUnknownThenFailureNamesIt() {
-		assertUnknown("grpc.security.authorization.rules[0].when", "message.amount < 3");
-		assertUnknown("grpc.security.authorization.rules[0].hide-existence", "true");
+		assertUnknown("grpc.security.authorization.rules[0].unless", "message.amount < 3");
+		assertUnknown("grpc.security.authorization.rules[0].hide", "true");
 		assertUnknown("grpc.security.authorization.policy-files", "file:policy.json");
 		assertUnknown("grpc.security.authorization.opa", "x");
 		assertUnknown("grpc.security.authorization.opa.url", "http://opa");

@@ -158,6 +158,11 @@ class GrpcPolicyAutoConfigurationTests {
 	void policyWhenUserAddsAnotherThenBothMustAllow() {
 		this.runner.withPropertyValues(FILE + this.path).withBean("other", CallPolicy.class, () -> new CallPolicy() {
 			@Override
+			public String id() {
+				return "other";
+			}
+
+			@Override
 			public String description() {
 				return "other";
 			}

@@ -88,6 +88,11 @@ public final class FilePolicy implements CallPolicy, AutoCloseable {
 	}
 
 	@Override
+	public String id() {
+		return "policy-file";
+	}
+
+	@Override
 	public String description() {
 		PolicyFile file = this.live;
 		if (file != null) {
