@@ -37,9 +37,25 @@ public final class ApiKeyMaker {
 		new ApiKeyMaker(new SecureRandom()).print(arguments[0], System.out);
 	}
 
+	/**
+	 * Makes one key.
+	 * @param id its id: 1 to 64 letters, digits, hyphens and underscores, beginning with
+	 * a letter or digit
+	 * @return the key and what a server recognizes it by
+	 * @throws IllegalArgumentException if the id is none
+	 */
+	public static MadeKey make(String id) {
+		if (!ApiKey.isId(id)) {
+			throw new IllegalArgumentException(
+					"an id is 1 to 64 letters, digits, hyphens and underscores, beginning" + " with a letter or digit");
+		}
+		return new ApiKeyMaker(new SecureRandom()).next(id);
+	}
+
 	void print(String id, PrintStream out) {
-		String key = make(id);
-		String hash = ApiKeyHash.of(key).text();
+		MadeKey made = next(id);
+		String key = made.key();
+		String hash = made.hash();
 		out.println("# Give this to the client over a private channel. It is shown only now:");
 		out.println(key);
 		out.println();
@@ -50,10 +66,26 @@ public final class ApiKeyMaker {
 		out.println("      hash: \"" + hash + "\"");
 	}
 
-	private String make(String id) {
+	private MadeKey next(String id) {
 		byte[] secret = new byte[SECRET_BYTES];
 		this.random.nextBytes(secret);
-		return id + "." + Base64.getUrlEncoder().withoutPadding().encodeToString(secret);
+		String key = id + "." + Base64.getUrlEncoder().withoutPadding().encodeToString(secret);
+		return new MadeKey(key, ApiKeyHash.of(key).text());
+	}
+
+	/**
+	 * A new key.
+	 *
+	 * @param key what its client sends; secret, and kept nowhere else
+	 * @param hash what a server recognizes it by
+	 */
+	public record MadeKey(String key, String hash) {
+
+		@Override
+		public String toString() {
+			return "MadeKey[hash=" + this.hash + "]";
+		}
+
 	}
 
 }

@@ -13,6 +13,7 @@ import io.github.grpcsecurity.sample.proto.ReconcileRequest;
 import io.github.grpcsecurity.sample.proto.Transaction;
 import io.github.grpcsecurity.sample.proto.TransferRequest;
 import io.github.grpcsecurity.sample.proto.WatchTransactionsRequest;
+import io.github.grpcsecurity.sample.tour.TourClient.Header;
 import io.grpc.Status.Code;
 import io.grpc.health.v1.HealthCheckRequest;
 
@@ -25,7 +26,9 @@ public final class Tour {
 
 	private static final GetBalanceRequest ALICE = GetBalanceRequest.newBuilder().setAccount("alice").build();
 
-	private static final List<String> NOTHING = List.of();
+	private static final List<Header> NOTHING = List.of();
+
+	private static final List<String> NO_ROLES = List.of();
 
 	private final int port;
 
@@ -33,17 +36,21 @@ public final class Tour {
 
 	private final TourTokens tokens;
 
+	private final String apiKey;
+
 	private final List<Row> rows = new ArrayList<>();
 
 	/**
 	 * @param port where the bank listens on 127.0.0.1
 	 * @param directory the dev mode's certificates
 	 * @param tokens makes tokens with the dev mode's key
+	 * @param apiKey the key of a partner of the bank
 	 */
-	Tour(int port, Path directory, TourTokens tokens) {
+	Tour(int port, Path directory, TourTokens tokens, String apiKey) {
 		this.port = port;
 		this.directory = directory;
 		this.tokens = tokens;
+		this.apiKey = apiKey;
 	}
 
 	/** A call of the tour and how it went. */
@@ -60,6 +67,7 @@ public final class Tour {
 	List<Row> walk() {
 		try (TourClient client = TourClient.mutualTls(this.port, this.directory)) {
 			authentication(client);
+			apiKeys(client);
 			authorization(client);
 			streams(client);
 			limits(client);
@@ -73,25 +81,38 @@ public final class Tour {
 		add("Health/Check", "none", Code.OK,
 				() -> client.call("grpc.health.v1.Health/Check", NOTHING, HealthCheckRequest.getDefaultInstance()));
 		balance(client, "good token", Code.OK, bearer(reader()));
-		balance(client, "good token, scheme in lower case", Code.OK, List.of("bearer " + reader()));
+		balance(client, "good token, scheme in lower case", Code.OK,
+				List.of(Header.authorization("bearer " + reader())));
 		balance(client, "none", Code.UNAUTHENTICATED, NOTHING);
-		balance(client, "expired token", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+		balance(client, "expired token", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NO_ROLES,
 				(claims) -> claims.expirationTime(Date.from(Instant.now().minusSeconds(3600))), "accounts.read")));
 		balance(client, "token without expiry", Code.UNAUTHENTICATED,
-				bearer(this.tokens.token("alice", NOTHING, (claims) -> claims.expirationTime(null), "accounts.read")));
-		balance(client, "token not valid yet", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+				bearer(this.tokens.token("alice", NO_ROLES, (claims) -> claims.expirationTime(null), "accounts.read")));
+		balance(client, "token not valid yet", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NO_ROLES,
 				(claims) -> claims.notBeforeTime(Date.from(Instant.now().plusSeconds(3600))), "accounts.read")));
 		balance(client, "wrong audience", Code.UNAUTHENTICATED, bearer(
-				this.tokens.token("alice", NOTHING, (claims) -> claims.audience("another-api"), "accounts.read")));
-		balance(client, "wrong issuer", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NOTHING,
+				this.tokens.token("alice", NO_ROLES, (claims) -> claims.audience("another-api"), "accounts.read")));
+		balance(client, "wrong issuer", Code.UNAUTHENTICATED, bearer(this.tokens.token("alice", NO_ROLES,
 				(claims) -> claims.issuer("https://evil.example"), "accounts.read")));
 		balance(client, "alg: none", Code.UNAUTHENTICATED,
-				bearer(this.tokens.unsigned("alice", NOTHING, "accounts.read")));
+				bearer(this.tokens.unsigned("alice", NO_ROLES, "accounts.read")));
 		balance(client, "HS256 with the public key", Code.UNAUTHENTICATED,
-				bearer(this.tokens.signedWithPublicKey("alice", NOTHING, "accounts.read")));
+				bearer(this.tokens.signedWithPublicKey("alice", NO_ROLES, "accounts.read")));
 		balance(client, "tampered token", Code.UNAUTHENTICATED, bearer(tampered(reader())));
-		balance(client, "two good tokens", Code.UNAUTHENTICATED, List.of("Bearer " + reader(), "Bearer " + reader()));
-		balance(client, "Basic", Code.UNAUTHENTICATED, List.of("Basic YWxpY2U6c2VjcmV0"));
+		balance(client, "two good tokens", Code.UNAUTHENTICATED,
+				List.of(Header.authorization("Bearer " + reader()), Header.authorization("Bearer " + reader())));
+		balance(client, "Basic", Code.UNAUTHENTICATED, List.of(Header.authorization("Basic YWxpY2U6c2VjcmV0")));
+	}
+
+	private void apiKeys(TourClient client) {
+		balance(client, "API key", Code.OK, apiKey(this.apiKey));
+		balance(client, "API key, tampered", Code.UNAUTHENTICATED, apiKey(this.apiKey + "x"));
+		balance(client, "good token, bad API key", Code.UNAUTHENTICATED,
+				List.of(Header.authorization("Bearer " + reader()), new Header("x-api-key", "partner-7.x")));
+		add("Transfer of 10", "API key", Code.PERMISSION_DENIED,
+				() -> client.call(ACCOUNTS + "Transfer", apiKey(this.apiKey), transfer(1_000)));
+		add("Transfer of 10", "API key and customer", Code.OK, () -> client.call(ACCOUNTS + "Transfer",
+				List.of(bearer(customer("erin")).get(0), apiKey(this.apiKey).get(0)), transfer(1_000)));
 	}
 
 	private void authorization(TourClient client) {
@@ -109,6 +130,8 @@ public final class Tour {
 				() -> client.call(ACCOUNTS + "Transfer", bearer(customer("alice")), transfer(200_000)));
 		add("Transfer of 2000", "teller", Code.OK,
 				() -> client.call(ACCOUNTS + "Transfer", bearer(teller()), transfer(200_000)));
+		add("Transfer of 200000", "teller", Code.PERMISSION_DENIED,
+				() -> client.call(ACCOUNTS + "Transfer", bearer(teller()), transfer(20_000_000)));
 		add("Unknown method", "none", Code.UNAUTHENTICATED, () -> client.call(ACCOUNTS + "Secret", NOTHING, ALICE));
 		add("Unknown method", "good token", Code.UNIMPLEMENTED,
 				() -> client.call(ACCOUNTS + "Secret", bearer(reader()), ALICE));
@@ -140,7 +163,7 @@ public final class Tour {
 	}
 
 	private void limits(TourClient client) {
-		List<String> carol = bearer(customer("carol-" + Instant.now().toEpochMilli()));
+		List<Header> carol = bearer(customer("carol-" + Instant.now().toEpochMilli()));
 		for (int i = 1; i <= 5; i++) {
 			add("Transfer " + i + " in a minute", "customer", Code.OK,
 					() -> client.call(ACCOUNTS + "Transfer", carol, transfer(1)));
@@ -176,8 +199,8 @@ public final class Tour {
 		});
 	}
 
-	private void balance(TourClient client, String credentials, Code expected, List<String> authorization) {
-		add("GetBalance", credentials, expected, () -> client.call(ACCOUNTS + "GetBalance", authorization, ALICE));
+	private void balance(TourClient client, String credentials, Code expected, List<Header> presented) {
+		add("GetBalance", credentials, expected, () -> client.call(ACCOUNTS + "GetBalance", presented, ALICE));
 	}
 
 	private void add(String call, String credentials, Code expected, Supplier<TourClient.Result> result) {
@@ -212,7 +235,7 @@ public final class Tour {
 	}
 
 	private String reader() {
-		return this.tokens.token("alice", NOTHING, "accounts.read");
+		return this.tokens.token("alice", NO_ROLES, "accounts.read");
 	}
 
 	private String customer(String name) {
@@ -223,8 +246,12 @@ public final class Tour {
 		return this.tokens.token("tess", List.of("TELLER"));
 	}
 
-	private static List<String> bearer(String token) {
-		return List.of("Bearer " + token);
+	private static List<Header> apiKey(String key) {
+		return List.of(new Header("x-api-key", key));
+	}
+
+	private static List<Header> bearer(String token) {
+		return List.of(Header.authorization("Bearer " + token));
 	}
 
 	private static String tampered(String token) {

@@ -29,9 +29,6 @@ import org.jspecify.annotations.Nullable;
 /** Calls any method with any bytes over one channel, and tells how the call ended. */
 final class TourClient implements AutoCloseable {
 
-	private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization",
-			Metadata.ASCII_STRING_MARSHALLER);
-
 	private final ManagedChannel channel;
 
 	private TourClient(int port, ChannelCredentials credentials) {
@@ -60,6 +57,15 @@ final class TourClient implements AutoCloseable {
 		return new TourClient(port, InsecureChannelCredentials.create());
 	}
 
+	/** A header that carries a credential. */
+	record Header(String name, String value) {
+
+		static Header authorization(String value) {
+			return new Header("authorization", value);
+		}
+
+	}
+
 	/** How a call ended. */
 	record Result(Status status, Metadata trailers, int replies) {
 
@@ -73,19 +79,20 @@ final class TourClient implements AutoCloseable {
 
 	}
 
-	Result call(String method, List<String> tokens, MessageLite... messages) {
+	Result call(String method, List<Header> credentials, MessageLite... messages) {
 		List<byte[]> bytes = new ArrayList<>();
 		for (MessageLite message : messages) {
 			bytes.add(message.toByteArray());
 		}
-		return callWithBytes(method, tokens, bytes);
+		return callWithBytes(method, credentials, bytes);
 	}
 
-	Result callWithBytes(String method, List<String> tokens, List<byte[]> messages) {
+	Result callWithBytes(String method, List<Header> credentials, List<byte[]> messages) {
 		ClientCall<byte[], byte[]> call = this.channel.newCall(descriptor(method),
 				CallOptions.DEFAULT.withDeadlineAfter(10, TimeUnit.SECONDS));
 		Metadata headers = new Metadata();
-		tokens.forEach((token) -> headers.put(AUTHORIZATION, token));
+		credentials.forEach((header) -> headers.put(Metadata.Key.of(header.name(), Metadata.ASCII_STRING_MARSHALLER),
+				header.value()));
 		CompletableFuture<Result> result = new CompletableFuture<>();
 		call.start(new ClientCall.Listener<>() {
 

@@ -3,6 +3,7 @@ package io.github.grpcsecurity.sample.tour;
 import java.util.List;
 
 import io.github.grpcsecurity.dev.DevDirectory;
+import io.github.grpcsecurity.sample.SamplePartner;
 import io.github.grpcsecurity.sample.SampleRedis;
 import net.devh.boot.grpc.server.event.GrpcServerStartedEvent;
 
@@ -23,14 +24,17 @@ public class TourGuide implements ExitCodeGenerator {
 
 	private final SampleRedis redis;
 
+	private final SamplePartner partner;
+
 	private volatile int port;
 
 	private volatile List<Tour.Row> rows = List.of();
 
-	TourGuide(DevDirectory directory, TourProperties properties, SampleRedis redis) {
+	TourGuide(DevDirectory directory, TourProperties properties, SampleRedis redis, SamplePartner partner) {
 		this.directory = directory;
 		this.properties = properties;
 		this.redis = redis;
+		this.partner = partner;
 	}
 
 	@EventListener
@@ -43,7 +47,7 @@ public class TourGuide implements ExitCodeGenerator {
 		TourTokens tokens = new TourTokens(this.directory.jwkSet(), this.directory.jwtKey(), this.directory.issuer(),
 				this.directory.audience());
 		if (this.properties.enabled()) {
-			this.rows = new Tour(this.port, this.directory.path(), tokens).walk();
+			this.rows = new Tour(this.port, this.directory.path(), tokens, this.partner.key()).walk();
 			long different = this.rows.stream().filter((row) -> !row.asExpected()).count();
 			say("The tour made " + this.rows.size() + " calls. Limits are kept in " + this.redis.describe() + ".", "",
 					TourTable.format(this.rows), (different == 0) ? "All went as expected."
@@ -74,10 +78,11 @@ public class TourGuide implements ExitCodeGenerator {
 
 				%3$s%4$s-d '{"account": "alice"}' %1$s bank.Accounts/GetBalance
 				%3$s%4$s-d '{"from_account": "alice", "to_account": "bob", "amount": 100}' %1$s bank.Accounts/Transfer
+				%3$s-H 'x-api-key: %5$s' -d '{"account": "alice"}' %1$s bank.Accounts/GetBalance
 				%3$s-d '{"account": "alice"}' %1$s bank.Accounts/GetBalance
 
-				The last one has no token. Stop with Ctrl-C.""".formatted(server,
-				tokens.token("tess", List.of("TELLER"), "accounts.read"), options, token);
+				The last one has no credentials. Stop with Ctrl-C.""".formatted(server,
+				tokens.token("tess", List.of("TELLER"), "accounts.read"), options, token, this.partner.key());
 	}
 
 	private static void say(String... lines) {
