@@ -55,11 +55,15 @@ class GrpcCallerPropagationAutoConfigurationTests {
 
 	/** Does something in the handler of a call that Alice makes. */
 	private static <T> T inCall(ApplicationContext context, Callable<T> action) throws Exception {
+		return inCall(context, CallType.UNARY, action);
+	}
+
+	private static <T> T inCall(ApplicationContext context, CallType type, Callable<T> action) throws Exception {
 		AtomicReference<T> result = new AtomicReference<>();
 		EchoService service = new EchoService();
 		service.probe = (callback) -> {
 			try {
-				result.set(action.call());
+				result.compareAndSet(null, action.call());
 			}
 			catch (Exception ex) {
 				throw new IllegalStateException(ex);
@@ -71,7 +75,7 @@ class GrpcCallerPropagationAutoConfigurationTests {
 		Server server = builder.build().start();
 		ManagedChannel channel = InProcessChannelBuilder.forName("caller-propagation").build();
 		try {
-			assertThat(CallType.UNARY.call(channel, TestStage.user("alice"), "hello").code()).isEqualTo(Code.OK);
+			assertThat(type.call(channel, TestStage.user("alice"), "hello").code()).isEqualTo(Code.OK);
 			return result.get();
 		}
 		finally {
@@ -157,35 +161,22 @@ class GrpcCallerPropagationAutoConfigurationTests {
 
 	@Test
 	void runWhenThereIsGrpcKotlinThenCoroutinesAreGivenTheCaller() {
-		AtomicReference<String> contexts = new AtomicReference<>();
-		this.runner.run((context) -> {
-			assertThat(context).hasBean("grpcCoroutineCallerCustomizer");
-			inCall(context, () -> {
-				contexts.set(coroutineContext());
-				return "";
-			});
-			assertThat(contexts.get()).contains("CoroutineCaller");
-		});
+		this.runner.run((context) -> assertThat(coroutineContext(context)).contains("CoroutineCaller"));
 	}
 
 	@Test
 	void runWhenUserReplacesCoroutineCustomizerThenBacksOff() {
 		this.runner.withBean("grpcCoroutineCallerCustomizer", GrpcServerSecurityCustomizer.class, () -> (builder) -> {
-		}).run((context) -> {
-			AtomicReference<String> contexts = new AtomicReference<>();
-			inCall(context, () -> {
-				contexts.set(coroutineContext());
-				return "";
-			});
-			assertThat(contexts.get()).doesNotContain("CoroutineCaller");
-		});
+		}).run((context) -> assertThat(coroutineContext(context)).isEqualTo("EmptyCoroutineContext"));
 	}
 
-	/** What grpc-kotlin would start a coroutine with here. */
-	private static String coroutineContext() throws ReflectiveOperationException {
-		Object key = CoroutineContextServerInterceptor.class.getMethod("access$getCOROUTINE_CONTEXT_KEY$cp")
-			.invoke(null);
-		return String.valueOf(((Context.Key<?>) key).get());
+	/** What grpc-kotlin starts a coroutine with, which it does when the call starts. */
+	private static String coroutineContext(ApplicationContext context) throws Exception {
+		return inCall(context, CallType.CLIENT_STREAM, () -> {
+			Object key = CoroutineContextServerInterceptor.class.getMethod("access$getCOROUTINE_CONTEXT_KEY$cp")
+				.invoke(null);
+			return String.valueOf(((Context.Key<?>) key).get());
+		});
 	}
 
 	@Configuration(proxyBeanMethods = false)

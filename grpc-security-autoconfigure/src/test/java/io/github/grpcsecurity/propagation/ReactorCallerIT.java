@@ -122,13 +122,28 @@ class ReactorCallerIT {
 		}
 	}
 
-	@Test
-	void streamWhenNobodyCapturesThenOtherThreadsSeeNobody() {
+	@ParameterizedTest
+	@EnumSource
+	void streamWhenPropagationIsAutomaticOnlyThenNobodyIsSeenRatherThanAnother(CallType type) throws Exception {
 		Hooks.enableAutomaticContextPropagation();
+		try (TestServer server = serve((replies) -> replies)) {
+			Callers.interleave(type, server.channel(), 50);
+
+			assertThat(this.seen).containsEntry("reactive holder", "nobody");
+			assertThat(this.seen.values()).isNotEmpty().isSubsetOf("nobody", Callers.NOBODY);
+			if (type == CallType.CLIENT_STREAM || type == CallType.BIDI) {
+				assertThat(this.seen).containsEntry("publishOn", Callers.NOBODY);
+			}
+			Callers.assertNothingLeftOn(this.pool);
+		}
+	}
+
+	@Test
+	void streamWhenNothingIsDoneThenOtherThreadsSeeNobody() {
 		try (TestServer server = serve((replies) -> replies)) {
 			CallType.UNARY.call(server.channel(), TestStage.user("alice"), "alice");
 
-			assertThat(this.seen).containsEntry("publishOn", Callers.NOBODY);
+			assertThat(this.seen).containsEntry("publishOn", Callers.NOBODY).doesNotContainKey("source");
 		}
 	}
 
