@@ -68,7 +68,7 @@ public final class GrpcServerSecurity {
 		this.pipeline = new Pipeline(builder.translator,
 				Objects.requireNonNull(builder.executor, "An executor is needed to continue calls on"),
 				List.copyOf(builder.contextKeys), List.copyOf(builder.peerResolvers),
-				List.copyOf(builder.refusalObservers),
+				List.copyOf(builder.refusalObservers), List.copyOf(builder.handlerInterceptors),
 				new FailureLog(LogFactory.getLog(SecuredCallListener.class), System::nanoTime));
 		this.plans = new PlanTable(this.stages, List.of());
 	}
@@ -173,6 +173,8 @@ public final class GrpcServerSecurity {
 
 		private final List<ServerInterceptor> refusalObservers = new ArrayList<>();
 
+		private final List<ServerInterceptor> handlerInterceptors = new ArrayList<>();
+
 		private final List<Context.Key<SecurityContext>> contextKeys = new ArrayList<>();
 
 		private final List<PeerResolver> peerResolvers = new ArrayList<>();
@@ -230,6 +232,18 @@ public final class GrpcServerSecurity {
 		 */
 		public Builder refusalObservers(Collection<? extends ServerInterceptor> interceptors) {
 			this.refusalObservers.addAll(interceptors);
+			return this;
+		}
+
+		/**
+		 * Adds interceptors that prepare handlers of all services, also those of the
+		 * fallback registry, for their caller. They see admitted calls only, run as the
+		 * caller, and stand in front of the host's own interceptors.
+		 * @param interceptors the interceptors, the outermost first
+		 * @return this builder
+		 */
+		public Builder handlerInterceptors(Collection<? extends ServerInterceptor> interceptors) {
+			this.handlerInterceptors.addAll(interceptors);
 			return this;
 		}
 

@@ -16,9 +16,11 @@ import org.springframework.security.core.context.SecurityContext;
  * @param contextKeys where else the identity of the caller goes
  * @param peerResolvers find out on whose behalf a peer speaks
  * @param refusalObservers interceptors of the host that also see refused calls
+ * @param handlerInterceptors prepare handlers for their caller
  * @param failures where checks that failed are logged
  */
 record Pipeline(StatusTranslator translator, Executor executor, List<Context.Key<SecurityContext>> contextKeys,
-		List<PeerResolver> peerResolvers, List<ServerInterceptor> refusalObservers, FailureLog failures) {
+		List<PeerResolver> peerResolvers, List<ServerInterceptor> refusalObservers,
+		List<ServerInterceptor> handlerInterceptors, FailureLog failures) {
 
 }

@@ -356,7 +356,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		this.call.tracer().decided(CallDecision.PERMIT);
 		try {
 			this.plan.hide(this.headers);
-			ServerCall.Listener<ReqT> started = this.next.startCall(this.serverCall, this.headers);
+			ServerCall.Listener<ReqT> started = prepared(this.next).startCall(this.serverCall, this.headers);
 			if (started == null) {
 				throw new IllegalStateException("The handler or an interceptor returned no listener");
 			}
@@ -371,6 +371,22 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		if (this.readyMissed) {
 			toHandler(ServerCall.Listener::onReady);
 		}
+	}
+
+	private ServerCallHandler<ReqT, RespT> prepared(ServerCallHandler<ReqT, RespT> handler) {
+		List<ServerInterceptor> interceptors = this.pipeline.handlerInterceptors();
+		return interceptors.isEmpty() ? handler : inside(interceptors, handler);
+	}
+
+	private static <ReqT, RespT> ServerCallHandler<ReqT, RespT> inside(List<ServerInterceptor> interceptors,
+			ServerCallHandler<ReqT, RespT> innermost) {
+		ServerCallHandler<ReqT, RespT> handler = innermost;
+		for (int i = interceptors.size() - 1; i >= 0; i--) {
+			ServerInterceptor interceptor = interceptors.get(i);
+			ServerCallHandler<ReqT, RespT> inner = handler;
+			handler = (call, metadata) -> interceptor.interceptCall(call, metadata, inner);
+		}
+		return handler;
 	}
 
 	private void refuse(SecurityStage stage, Refusal refusal) {
@@ -413,14 +429,9 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 				return new ServerCall.Listener<>() {
 				};
 			};
-			for (int i = observers.size() - 1; i >= 0; i--) {
-				ServerInterceptor observer = observers.get(i);
-				ServerCallHandler<ReqT, RespT> inner = handler;
-				handler = (observed, metadata) -> observer.interceptCall(observed, metadata, inner);
-			}
 			try {
 				this.plan.hide(this.headers);
-				this.refusalListener = handler.startCall(new RefusedServerCall(), this.headers);
+				this.refusalListener = inside(observers, handler).startCall(new RefusedServerCall(), this.headers);
 			}
 			catch (Throwable ex) {
 				logger.warn("An interceptor that observes refused calls failed", ex);

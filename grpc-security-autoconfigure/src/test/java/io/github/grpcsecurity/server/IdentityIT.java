@@ -16,6 +16,7 @@ import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.RawCall;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
+import io.grpc.BindableService;
 import io.grpc.Context;
 import io.grpc.ForwardingServerCallListener.SimpleForwardingServerCallListener;
 import io.grpc.Metadata;
@@ -24,7 +25,9 @@ import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.Status.Code;
+import io.grpc.util.MutableHandlerRegistry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -124,6 +127,44 @@ class IdentityIT {
 					"onComplete");
 			assertThat(seen.values()).containsOnly("alice/alice");
 		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void handlerInterceptorsWhenCallIsAdmittedThenTheyRunAsItsCallerInOrder(CallType type) {
+		ConcurrentLinkedQueue<String> seen = new ConcurrentLinkedQueue<>();
+		EchoService service = new EchoService();
+		MutableHandlerRegistry registry = new MutableHandlerRegistry();
+		registry.addService(service);
+		BindableService none = () -> ServerServiceDefinition.builder("testing.None").build();
+		TestStage onlyAlice = TestStage.check(SecurityStage.AUTHORIZATION,
+				(call) -> "alice".equals(call.authentication().getName()) ? Verdict.proceed()
+						: Verdict.refuse(Refusal.accessDenied("test")));
+		for (boolean fallback : new boolean[] { false, true }) {
+			try (TestServer server = TestServer.inProcess(fallback ? none : service,
+					(security) -> security.stages(List.of(TestStage.authentication(), onlyAlice))
+						.fallbackRegistry(fallback ? registry : null)
+						.contextKey(HOST_KEY)
+						.handlerInterceptors(List.of(noting("outer", seen), noting("inner", seen))))) {
+				assertThat(type.call(server.channel(), TestStage.user("bob"), "a").code())
+					.isEqualTo(Code.PERMISSION_DENIED);
+				assertThat(seen).isEmpty();
+				assertThat(type.call(server.channel(), TestStage.user("alice"), "a").code()).isEqualTo(Code.OK);
+				assertThat(seen).containsExactly("outer alice/alice", "inner alice/alice");
+				seen.clear();
+			}
+		}
+	}
+
+	private static ServerInterceptor noting(String name, ConcurrentLinkedQueue<String> seen) {
+		return new ServerInterceptor() {
+			@Override
+			public <ReqT, RespT> ServerCall.Listener<ReqT> interceptCall(ServerCall<ReqT, RespT> call, Metadata headers,
+					ServerCallHandler<ReqT, RespT> next) {
+				seen.add(name + " " + holder() + "/" + context());
+				return next.startCall(call, headers);
+			}
+		};
 	}
 
 	@Test
