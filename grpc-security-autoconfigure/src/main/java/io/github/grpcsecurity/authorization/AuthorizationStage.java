@@ -56,7 +56,8 @@ import org.springframework.security.core.annotation.AnnotationTemplateExpression
  * expression that fails denies.
  * <p>
  * Health checks and reflection have a setting of their own: only rules that spell out
- * their service apply to them as well.
+ * their service apply to them as well. A {@link CallPolicy} is asked about them like
+ * about any other method.
  *
  * @since 0.1.0
  */
@@ -68,6 +69,8 @@ public final class AuthorizationStage implements CallStage {
 
 	private static final Set<String> REFLECTION = Set.of("grpc.reflection.v1.ServerReflection",
 			"grpc.reflection.v1alpha.ServerReflection");
+
+	private final List<CallPolicy> policies;
 
 	private final List<CompiledRule> rules;
 
@@ -82,6 +85,7 @@ public final class AuthorizationStage implements CallStage {
 	private final Set<String> warned = new HashSet<>();
 
 	private AuthorizationStage(Builder builder) {
+		this.policies = List.copyOf(builder.policies);
 		RuleExpressionHandler ruleHandler = new RuleExpressionHandler();
 		builder.configure(ruleHandler);
 		ApplicationContext context = builder.context;
@@ -127,17 +131,29 @@ public final class AuthorizationStage implements CallStage {
 			return;
 		}
 		List<Opinion> opinions = new ArrayList<>(opinions(method));
-		if (opinions.isEmpty()) {
+		if (opinions.isEmpty() && !decidedByPolicy(method)) {
 			opinions.add(Opinion.of(this.defaultAccess, "default-access"));
+		}
+		if (!hidden(method)) {
+			// First, so that they hear of every call that gets this far
+			opinions.addAll(0, this.policies.stream().map(Opinion::of).toList());
 		}
 		opinions.forEach((opinion) -> opinion.addTo(plan));
 		plan.detail("authorization", opinions.stream().map(Opinion::description).toList());
 	}
 
+	private boolean decidedByPolicy(SecuredMethod method) {
+		return this.policies.stream().anyMatch((policy) -> policy.decides(method));
+	}
+
+	private boolean hidden(SecuredMethod method) {
+		return this.reflectionAccess == Access.DENY && REFLECTION.contains(method.serviceName());
+	}
+
 	private List<Opinion> opinions(SecuredMethod method) {
 		List<Opinion> opinions = new ArrayList<>();
 		if (REFLECTION.contains(method.serviceName())) {
-			if (this.reflectionAccess == Access.DENY) {
+			if (hidden(method)) {
 				return List.of(Opinion.hidden("grpc.security.reflection.access"));
 			}
 			opinions.add(Opinion.of(this.reflectionAccess, "grpc.security.reflection.access"));
@@ -167,10 +183,11 @@ public final class AuthorizationStage implements CallStage {
 			return;
 		}
 		this.rules.forEach((rule) -> rule.requireMatches(methods));
+		this.policies.forEach((policy) -> policy.planned(methods));
 		checkServices(methods);
 		warnOfUnreachableRules(methods);
 		List<String> uncovered = methods.stream()
-			.filter((method) -> opinions(method).isEmpty())
+			.filter((method) -> opinions(method).isEmpty() && !decidedByPolicy(method))
 			.map(SecuredMethod::fullName)
 			.toList();
 		if (!uncovered.isEmpty()) {
@@ -271,6 +288,8 @@ public final class AuthorizationStage implements CallStage {
 	/** Collects what decides about calls. Not thread-safe. */
 	public static final class Builder {
 
+		private final List<CallPolicy> policies = new ArrayList<>();
+
 		private final List<AuthorizationRule> rules = new ArrayList<>();
 
 		private Access defaultAccess = Access.DENY;
@@ -317,6 +336,16 @@ public final class AuthorizationStage implements CallStage {
 		 */
 		public Builder rule(String method, String access) {
 			this.rules.add(new AuthorizationRule(List.of(method), access));
+			return this;
+		}
+
+		/**
+		 * Adds policies, all of which have to allow a call as well.
+		 * @param policies the policies, in the order in which they are asked
+		 * @return this builder
+		 */
+		public Builder policies(Collection<? extends CallPolicy> policies) {
+			this.policies.addAll(policies);
 			return this;
 		}
 

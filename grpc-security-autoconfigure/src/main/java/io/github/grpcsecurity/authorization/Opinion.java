@@ -33,6 +33,10 @@ record Opinion(String description, @Nullable CallCheck callCheck, @Nullable Mess
 		};
 	}
 
+	static Opinion of(CallPolicy policy) {
+		return new Opinion(policy.description(), policy::check, null);
+	}
+
 	/** Makes a method look like one that the server does not have. */
 	static Opinion hidden(String decidedBy) {
 		Verdict unauthenticated = Verdict.refuse(Refusal.unauthenticated("no credentials, and closed by " + decidedBy));

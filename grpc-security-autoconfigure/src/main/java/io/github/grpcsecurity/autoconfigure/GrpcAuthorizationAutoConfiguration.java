@@ -9,6 +9,7 @@ import java.util.Set;
 import io.github.grpcsecurity.authorization.Access;
 import io.github.grpcsecurity.authorization.AuthorizationRule;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
+import io.github.grpcsecurity.authorization.CallPolicy;
 import io.github.grpcsecurity.server.SecuredCall;
 import org.aopalliance.intercept.MethodInvocation;
 import org.jspecify.annotations.Nullable;
@@ -61,7 +62,8 @@ public final class GrpcAuthorizationAutoConfiguration {
 			ObjectProvider<AuthorizationManagerFactory<MethodInvocation>> methodManagers,
 			ObjectProvider<AuthorizationManagerFactory<SecuredCall>> callManagers,
 			ObjectProvider<AuthorizationManagerFactory<Object>> managers,
-			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults) {
+			ObjectProvider<AnnotationTemplateExpressionDefaults> templateDefaults,
+			ObjectProvider<CallPolicy> policies) {
 		SupportedKeys keys = new SupportedKeys(Binder.get(environment));
 		keys.check(PREFIX, KEYS);
 		keys.checkElements(PREFIX + ".rules", RULE_KEYS);
@@ -69,6 +71,7 @@ public final class GrpcAuthorizationAutoConfiguration {
 			.defaultAccess(Access.valueOf(properties.defaultAccess().name()))
 			.healthAccess(Access.valueOf(properties.healthAccess().name()))
 			.reflectionAccess(reflectionAccess(reflection.access()))
+			.policies(policies.orderedStream().toList())
 			.rules(rules(properties))
 			.expressionHandler(expressionHandler.getIfUnique())
 			.roleHierarchy(roleHierarchy.getIfUnique())

@@ -1,0 +1,51 @@
+package io.github.grpcsecurity.authorization;
+
+import java.util.Collection;
+
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.Verdict;
+
+/**
+ * Somebody beside rules and annotations who has an opinion about calls, such as a policy
+ * file. Everything that has an opinion must allow a call.
+ * <p>
+ * It is asked for every method of the server, health checks and open reflection among
+ * them, before rules and annotations are. Implementations are thread-safe.
+ *
+ * @since 0.1.0
+ */
+public interface CallPolicy {
+
+	/**
+	 * What it is, for plans and logs.
+	 * @return a few words, the same at every call
+	 */
+	String description();
+
+	/**
+	 * Whether calls to a method can be decided by this alone. Where nothing decides,
+	 * {@code default-access} does.
+	 * @param method the method
+	 * @return {@code false} if it only watches
+	 */
+	default boolean decides(SecuredMethod method) {
+		return true;
+	}
+
+	/**
+	 * Called when the methods of the server are known.
+	 * @param methods all of them, at least one
+	 */
+	default void planned(Collection<SecuredMethod> methods) {
+	}
+
+	/**
+	 * Decides about a call whose handler has not started.
+	 * @param call the call, after authentication
+	 * @return the verdict. As {@link io.github.grpcsecurity.server.CallCheck} has it,
+	 * throwing refuses the call.
+	 */
+	Verdict check(SecuredCall call);
+
+}
