@@ -34,7 +34,8 @@ record Opinion(String description, @Nullable CallCheck callCheck, @Nullable Mess
 	}
 
 	static Opinion of(CallPolicy policy) {
-		return new Opinion(policy.description(), policy::check, null);
+		return policy.looksAtMessages() ? new Opinion(policy.description(), null, policy::check)
+				: new Opinion(policy.description(), policy::check, null);
 	}
 
 	/** Makes a method look like one that the server does not have. */
