@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 import javax.net.ssl.SSLContext;
@@ -229,7 +230,7 @@ public final class OpaPolicy implements CallPolicy {
 
 	@Override
 	public Verdict check(SecuredCall call) {
-		return decide(call, OpaInput.NO_BODY);
+		return guarded(call, () -> decide(call, OpaInput.NO_BODY));
 	}
 
 	@Override
@@ -249,7 +250,21 @@ public final class OpaPolicy implements CallPolicy {
 			logger.debug("A message cannot be written as JSON", ex);
 			return noQuestion(call, this.unreadable);
 		}
-		return decide(call, body);
+		return guarded(call, () -> decide(call, body));
+	}
+
+	/** Whatever fails, a policy in the shadow is never in the way of a call. */
+	private Verdict guarded(SecuredCall call, Supplier<Verdict> decision) {
+		try {
+			return decision.get();
+		}
+		catch (RuntimeException ex) {
+			if (!this.shadow) {
+				throw ex;
+			}
+			logger.debug("OPA could not be asked about call " + call.id(), ex);
+			return Verdict.proceed();
+		}
 	}
 
 	/** Nobody can be asked about this message, so that it is refused. */
