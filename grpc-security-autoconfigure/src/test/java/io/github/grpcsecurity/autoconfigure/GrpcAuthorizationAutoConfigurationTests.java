@@ -220,8 +220,6 @@ class GrpcAuthorizationAutoConfigurationTests {
 		assertUnknown("grpc.security.authorization.rules[0].when", "message.amount < 3");
 		assertUnknown("grpc.security.authorization.rules[0].hide-existence", "true");
 		assertUnknown("grpc.security.authorization.policy-file", "file:policy.json");
-		assertUnknown("grpc.security.authorization.opa", "x");
-		assertUnknown("grpc.security.authorization.opa.url", "http://opa");
 	}
 
 	private void assertUnknown(String name, String value) {

@@ -308,6 +308,12 @@ class GrpcOpaAutoConfigurationTests {
 		});
 	}
 
+	@Test
+	void startWhenThereIsAValueInPlaceOfKeysThenFails() {
+		this.runner.withPropertyValues("grpc.security.authorization.opa=http://127.0.0.1:8181")
+			.run((context) -> assertThat(context).hasFailed());
+	}
+
 	static Stream<String> unboundValues() {
 		return Stream.of("mode=dry", "on-failure=ignore", "timeout=soon", "include-message=maybe", "nosuch=1",
 				"max-concurrent=many", "max-message-size=big", "cache-ttl=long", "forward-credentials=x",
