@@ -60,7 +60,7 @@ import org.springframework.security.core.annotation.AnnotationTemplateExpression
  * <p>
  * Health checks and reflection have a setting of their own: only rules that spell out
  * their service apply to them as well. A {@link CallPolicy} is asked about them like
- * about any other method.
+ * about any other method, unless it says otherwise.
  *
  * @since 0.1.0
  */
@@ -143,7 +143,8 @@ public final class AuthorizationStage implements CallStage {
 		restriction(method, opinions);
 		if (!hidden(method)) {
 			// First, so that they hear of every call that gets this far
-			opinions.addAll(0, this.policies.stream().map(Opinion::of).toList());
+			opinions.addAll(0, policies(method, false));
+			opinions.addAll(policies(method, true));
 		}
 		List<Opinion> shadows = shadowRules(method).stream().map((rule) -> rule.opinion(method)).toList();
 		// A rule in the shadow is to count the calls that it would count in the open
@@ -169,8 +170,15 @@ public final class AuthorizationStage implements CallStage {
 		}
 	}
 
+	private List<Opinion> policies(SecuredMethod method, boolean asksOthers) {
+		return this.policies.stream()
+			.filter((policy) -> policy.asksOthers() == asksOthers && policy.applies(method))
+			.map(Opinion::of)
+			.toList();
+	}
+
 	private boolean decidedByPolicy(SecuredMethod method) {
-		return this.policies.stream().anyMatch((policy) -> policy.decides(method));
+		return this.policies.stream().anyMatch((policy) -> policy.applies(method) && policy.decides(method));
 	}
 
 	private boolean hidden(SecuredMethod method) {

@@ -43,7 +43,8 @@ record Opinion(String id, String description, @Nullable CallCheck callCheck, @Nu
 	}
 
 	static Opinion of(CallPolicy policy) {
-		return new Opinion(policy.id(), policy.description(), policy::check, null);
+		return policy.looksAtMessages() ? new Opinion(policy.id(), policy.description(), null, policy::check)
+				: new Opinion(policy.id(), policy.description(), policy::check, null);
 	}
 
 	/** Makes a method look like one that the server does not have. */

@@ -59,7 +59,7 @@ public final class GrpcAuthorizationAutoConfiguration {
 	private static final String GRANTED_AUTHORITY_DEFAULTS = "org.springframework.security.config.core.GrantedAuthorityDefaults";
 
 	private static final Set<String> KEYS = Set.of("defaultaccess", "rules", "healthaccess", "policyfile",
-			"policyreloadinterval", "shadowpolicyfile", "reevaluatestreams");
+			"policyreloadinterval", "shadowpolicyfile", "reevaluatestreams", "opa");
 
 	private static final Set<String> RULE_KEYS = Set.of("methods", "access", "when", "name", "hideexistence",
 			"sensitive", "shadow");

@@ -18,6 +18,9 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Flow;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
+
+import javax.net.ssl.SSLContext;
 
 import org.jspecify.annotations.Nullable;
 
@@ -25,8 +28,9 @@ import org.jspecify.annotations.Nullable;
  * Sends HTTP requests to a service that guards depend on.
  * <p>
  * No thread waits for an answer. An answer that takes too long, headers and body
- * together, is too large, or has any status but 200 is a failure; redirects are not
- * followed, because they lead to hosts that nobody has named. Thread-safe.
+ * together, is too large, or has any status but 200 is a failure, the last one an
+ * {@link HttpStatusException}; redirects are not followed, because they lead to hosts
+ * that nobody has named. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -47,15 +51,31 @@ public final class RemoteHttp {
 	 * @param maxBytes how large an answer may be
 	 */
 	public RemoteHttp(Executor executor, Duration timeout, int maxBytes) {
+		this(executor, timeout, maxBytes, null);
+	}
+
+	/**
+	 * Creates a client that trusts somebody else than the platform does, or shows a
+	 * certificate of its own.
+	 * @param executor sends the requests: looking up a host may block
+	 * @param timeout how long a request may take in all
+	 * @param maxBytes how large an answer may be
+	 * @param tls what HTTPS is spoken with; {@code null} for what the platform trusts.
+	 * Names are compared in any case.
+	 */
+	public RemoteHttp(Executor executor, Duration timeout, int maxBytes, @Nullable SSLContext tls) {
 		this.executor = executor;
 		this.timeout = timeout;
 		this.maxBytes = maxBytes;
-		this.client = HttpClient.newBuilder()
+		HttpClient.Builder builder = HttpClient.newBuilder()
 			.version(HttpClient.Version.HTTP_1_1)
 			.followRedirects(HttpClient.Redirect.NEVER)
 			.connectTimeout(timeout)
-			.executor(executor)
-			.build();
+			.executor(executor);
+		if (tls != null) {
+			builder.sslContext(tls);
+		}
+		this.client = builder.build();
 	}
 
 	/**
@@ -101,10 +121,20 @@ public final class RemoteHttp {
 	 * @return completes with the body of the answer, or exceptionally; from any thread
 	 */
 	public CompletableFuture<String> send(HttpRequest.Builder request) {
-		HttpRequest timed = request.timeout(this.timeout).build();
+		return send(() -> request);
+	}
+
+	/**
+	 * Sends a request that is put together where it may block, to read a file for
+	 * instance.
+	 * @param request makes the request, whose timeout is set here; what it throws becomes
+	 * the outcome
+	 * @return completes with the body of the answer, or exceptionally; from any thread
+	 */
+	public CompletableFuture<String> send(Supplier<HttpRequest.Builder> request) {
 		CompletableFuture<String> body = new CompletableFuture<>();
 		try {
-			this.executor.execute(() -> send(timed, body));
+			this.executor.execute(() -> send(request, body));
 		}
 		catch (RuntimeException ex) {
 			body.completeExceptionally(ex);
@@ -112,10 +142,10 @@ public final class RemoteHttp {
 		return body;
 	}
 
-	private void send(HttpRequest request, CompletableFuture<String> body) {
+	private void send(Supplier<HttpRequest.Builder> request, CompletableFuture<String> body) {
 		CompletableFuture<HttpResponse<String>> exchange;
 		try {
-			exchange = this.client.sendAsync(request,
+			exchange = this.client.sendAsync(request.get().timeout(this.timeout).build(),
 					(response) -> new BoundedBody(response.statusCode(), this.maxBytes));
 		}
 		catch (RuntimeException ex) {
@@ -160,7 +190,7 @@ public final class RemoteHttp {
 		public void onSubscribe(Flow.Subscription subscription) {
 			this.subscription = subscription;
 			if (this.status != 200) {
-				fail(new IOException("HTTP status " + this.status));
+				fail(new HttpStatusException(this.status));
 				return;
 			}
 			subscription.request(Long.MAX_VALUE);

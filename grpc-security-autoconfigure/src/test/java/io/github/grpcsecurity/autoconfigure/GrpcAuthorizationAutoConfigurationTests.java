@@ -301,8 +301,6 @@ class GrpcAuthorizationAutoConfigurationTests {
 		assertUnknown("grpc.security.authorization.rules[0].unless", "message.amount < 3");
 		assertUnknown("grpc.security.authorization.rules[0].hide", "true");
 		assertUnknown("grpc.security.authorization.policy-files", "file:policy.json");
-		assertUnknown("grpc.security.authorization.opa", "x");
-		assertUnknown("grpc.security.authorization.opa.url", "http://opa");
 	}
 
 	private void assertUnknown(String name, String value) {

@@ -1,0 +1,33 @@
+package io.github.grpcsecurity.remote;
+
+import java.io.IOException;
+
+/**
+ * The other side answered, with another status than 200.
+ *
+ * @since 0.1.0
+ */
+public final class HttpStatusException extends IOException {
+
+	private static final long serialVersionUID = 1L;
+
+	private final int status;
+
+	/**
+	 * Creates an exception.
+	 * @param status the status of the answer
+	 */
+	public HttpStatusException(int status) {
+		super("HTTP status " + status);
+		this.status = status;
+	}
+
+	/**
+	 * The status of the answer.
+	 * @return the number
+	 */
+	public int status() {
+		return this.status;
+	}
+
+}
