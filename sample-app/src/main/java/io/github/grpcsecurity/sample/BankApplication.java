@@ -3,6 +3,7 @@ package io.github.grpcsecurity.sample;
 import java.util.HashMap;
 import java.util.Map;
 
+import org.springframework.beans.factory.support.DefaultListableBeanFactory;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.boot.context.properties.ConfigurationPropertiesScan;
@@ -25,7 +26,13 @@ public class BankApplication {
 		Map<String, Object> defaults = new HashMap<>();
 		redis.contributeTo(defaults);
 		application.setDefaultProperties(defaults);
-		application.addInitializers((context) -> context.getBeanFactory().registerSingleton("sampleRedis", redis));
+		application.addInitializers((context) -> {
+			context.getBeanFactory().registerSingleton("sampleRedis", redis);
+			if (context.getBeanFactory() instanceof DefaultListableBeanFactory beans) {
+				// Before all others, and so closed after them
+				beans.registerDisposableBean("sampleRedis", redis::close);
+			}
+		});
 		try {
 			return application.run(args);
 		}

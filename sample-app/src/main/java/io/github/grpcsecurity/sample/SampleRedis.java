@@ -10,14 +10,11 @@ import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 import redis.embedded.RedisServer;
 
-import org.springframework.context.ApplicationListener;
-import org.springframework.context.event.ContextClosedEvent;
-
 /**
  * A real Redis that comes with the sample, so that nothing has to be installed. Where its
  * executable does not run, limits are kept in memory.
  */
-public final class SampleRedis implements ApplicationListener<ContextClosedEvent>, AutoCloseable {
+public final class SampleRedis implements AutoCloseable {
 
 	private static final Log logger = LogFactory.getLog(SampleRedis.class);
 
@@ -71,11 +68,6 @@ public final class SampleRedis implements ApplicationListener<ContextClosedEvent
 		else {
 			properties.put("grpc.security.rate-limit.store", "memory");
 		}
-	}
-
-	@Override
-	public void onApplicationEvent(ContextClosedEvent event) {
-		close();
 	}
 
 	@Override

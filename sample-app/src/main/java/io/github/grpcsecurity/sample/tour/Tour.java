@@ -143,7 +143,7 @@ public final class Tour {
 
 	private void streams(TourClient client) {
 		WatchTransactionsRequest watch = WatchTransactionsRequest.newBuilder().setAccount("alice").build();
-		add("WatchTransactions", "good token", "OK, 2 messages",
+		add("WatchTransactions", "good token", "OK, 3 messages",
 				() -> counted(client.call(ACCOUNTS + "WatchTransactions", bearer(reader()), watch)));
 		add("WatchTransactions", "token without the scope", Code.PERMISSION_DENIED,
 				() -> client.call(ACCOUNTS + "WatchTransactions", bearer(customer("alice")), watch));
