@@ -103,6 +103,8 @@ public final class OpaPolicy implements CallPolicy {
 
 	private final Verdict accessDenied;
 
+	private final Verdict notFound;
+
 	private final Verdict overLimit;
 
 	private final Verdict tooLarge;
@@ -129,6 +131,7 @@ public final class OpaPolicy implements CallPolicy {
 		String by = "OPA's " + this.path;
 		this.unauthenticated = Verdict.refuse(Refusal.unauthenticated("no credentials, and denied by " + by));
 		this.accessDenied = Verdict.refuse(Refusal.accessDenied("denied by " + by));
+		this.notFound = Verdict.refuse(Refusal.notFound("denied by " + by));
 		this.overLimit = Verdict.refuse(Refusal.overLimit(QUOTA, null));
 		this.tooLarge = Verdict.refuse(Refusal.tooLarge("the message is too large to ask OPA about"));
 		this.unreadable = Verdict.refuse(Refusal.accessDenied("OPA cannot be shown the message as JSON"));
@@ -337,6 +340,7 @@ public final class OpaPolicy implements CallPolicy {
 		return switch (httpStatus) {
 			case 0 -> known ? this.accessDenied : this.unauthenticated;
 			case 401 -> this.unauthenticated;
+			case 404 -> this.notFound;
 			case 429 -> this.overLimit;
 			default -> this.accessDenied;
 		};

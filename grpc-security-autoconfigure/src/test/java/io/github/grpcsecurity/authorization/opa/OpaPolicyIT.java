@@ -167,7 +167,7 @@ class OpaPolicyIT {
 
 	@ParameterizedTest
 	@CsvSource({ "401,UNAUTHENTICATED,UNAUTHENTICATED", "403,PERMISSION_DENIED,PERMISSION_DENIED",
-			"404,PERMISSION_DENIED,PERMISSION_DENIED", "429,RESOURCE_EXHAUSTED,RESOURCE_EXHAUSTED",
+			"404,NOT_FOUND,NOT_FOUND", "429,RESOURCE_EXHAUSTED,RESOURCE_EXHAUSTED",
 			"200,PERMISSION_DENIED,PERMISSION_DENIED", "0,PERMISSION_DENIED,UNAUTHENTICATED" })
 	void callWhenPolicyNamesStatusThenItsCounterpartCounts(int status, Code known, Code anonymous) {
 		this.opa.policy = (input) -> new Answer(200, "{\"result\":{\"allowed\":false,\"body\":\"c4n4ry\",\"headers\":"
