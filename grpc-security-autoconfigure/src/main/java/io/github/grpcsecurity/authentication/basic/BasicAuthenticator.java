@@ -57,8 +57,6 @@ public final class BasicAuthenticator implements CredentialAuthenticator {
 
 	private static final CredentialResult INSECURE = refused("password over a connection without encryption");
 
-	private static final CredentialResult CANCELLED = refused("call was cancelled before authentication");
-
 	private static final CredentialResult BAD = refused("user name or password is bad, or the account is not in use");
 
 	private static final CredentialResult UNAVAILABLE = CredentialResult
@@ -125,7 +123,7 @@ public final class BasicAuthenticator implements CredentialAuthenticator {
 			return result(call, new Outcome(known, BAD));
 		}
 		if (call.cancelledMeanwhile()) {
-			return CANCELLED;
+			return CredentialResult.cancelled();
 		}
 		CompletableFuture<Outcome> outcome = check(name, user);
 		return CredentialResult.pending(outcome.thenApply((answer) -> result(call, answer)));
