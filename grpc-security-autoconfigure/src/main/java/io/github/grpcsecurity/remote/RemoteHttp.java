@@ -160,7 +160,7 @@ public final class RemoteHttp {
 		public void onSubscribe(Flow.Subscription subscription) {
 			this.subscription = subscription;
 			if (this.status != 200) {
-				fail(new IOException("HTTP status " + this.status));
+				fail(new HttpStatusException(this.status));
 				return;
 			}
 			subscription.request(Long.MAX_VALUE);

@@ -25,6 +25,7 @@ import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.remote.CircuitBreaker;
+import io.github.grpcsecurity.remote.HttpStatusException;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.VerifiedCredential;
@@ -218,7 +219,9 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 			Throwable cause = (failure instanceof CompletionException && failure.getCause() != null)
 					? failure.getCause() : failure;
 			boolean success = principal != null || cause instanceof InactiveTokenException;
-			report(success, probe, cause);
+			// Nobody may switch off the tokens of others with one that the server hates
+			boolean answered = success || (cause instanceof HttpStatusException status && status.aboutRequest());
+			report(success, answered, probe, cause);
 			if (principal != null) {
 				return new Answer(principal, null);
 			}
@@ -227,14 +230,14 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		});
 	}
 
-	private void report(boolean success, boolean probe, @Nullable Throwable cause) {
+	private void report(boolean success, boolean answered, boolean probe, @Nullable Throwable cause) {
 		if (probe) {
-			this.breaker.probed(success);
-			if (success) {
+			this.breaker.probed(answered);
+			if (answered) {
 				logger.info("Tokens can be asked about again");
 			}
 		}
-		else if (success) {
+		else if (answered) {
 			this.breaker.succeeded();
 		}
 		else if (!(cause instanceof RejectedExecutionException) && this.breaker.failed()) {

@@ -47,6 +47,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.security.core.GrantedAuthority;
 import org.springframework.security.oauth2.core.DefaultOAuth2AuthenticatedPrincipal;
@@ -324,6 +325,23 @@ class OpaqueTokenIT {
 
 			assertThat(CallType.UNARY.call(server.channel(), bearer("t"), "x").code()).isEqualTo(Code.OK);
 			assertThat(CallType.UNARY.call(server.channel(), bearer("t2"), "x").code()).isEqualTo(Code.OK);
+		}
+	}
+
+	/** Somebody who makes up such tokens must not keep out those with good ones. */
+	@ParameterizedTest
+	@ValueSource(ints = { 400, 413, 414, 422, 431 })
+	void callWhenServerDoesNotWantSomeTokensThenOthersAreAskedAboutAllTheSame(int status) {
+		try (TestServer server = serve(authenticator())) {
+			this.status = status;
+			for (int i = 0; i < 20; i++) {
+				assertThat(CallType.UNARY.call(server.channel(), bearer("junk" + i), "x").code())
+					.isEqualTo(Code.UNAVAILABLE);
+				this.now.updateAndGet((time) -> time.plusMillis(100));
+			}
+			this.status = 200;
+
+			assertThat(CallType.UNARY.call(server.channel(), bearer("t"), "x").code()).isEqualTo(Code.OK);
 		}
 	}
 

@@ -1,0 +1,34 @@
+package io.github.grpcsecurity.remote;
+
+import java.io.IOException;
+
+/**
+ * A service has answered with another HTTP status than 200.
+ *
+ * @since 0.1.0
+ */
+public final class HttpStatusException extends IOException {
+
+	private static final long serialVersionUID = 1L;
+
+	private final int status;
+
+	HttpStatusException(int status) {
+		super("HTTP status " + status);
+		this.status = status;
+	}
+
+	/**
+	 * Whether the service is up and only does not want what it was sent: too long, or not
+	 * in the form it expects. A caller can bring that about, so it says nothing about
+	 * what the service does with the requests of others.
+	 * @return whether that is what the status says
+	 */
+	public boolean aboutRequest() {
+		return switch (this.status) {
+			case 400, 413, 414, 415, 422, 431 -> true;
+			default -> false;
+		};
+	}
+
+}
