@@ -7,6 +7,7 @@ import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Base64;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -140,11 +141,26 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		return authorization.hasScheme(SCHEME) && !(this.leaveJwts && looksLikeJwt(authorization.credentials()));
 	}
 
-	/** Two dots part the three pieces of a signed token (RFC 7515 3.1). */
+	/**
+	 * Two dots part the three pieces of a signed token (RFC 7515 3.1), the first of which
+	 * is an object in JSON, with space wherever JSON has it.
+	 */
 	private static boolean looksLikeJwt(String token) {
 		int first = token.indexOf('.');
 		int second = token.indexOf('.', first + 1);
-		return token.startsWith("ey") && first > 0 && second > first + 1 && token.indexOf('.', second + 1) < 0;
+		return first > 0 && second > first + 1 && token.indexOf('.', second + 1) < 0
+				&& looksLikeObject(token.substring(0, first));
+	}
+
+	private static boolean looksLikeObject(String base64Url) {
+		try {
+			String text = new String(Base64.getUrlDecoder().decode(base64Url), StandardCharsets.UTF_8);
+			// Parsers skip a byte order mark as well
+			return (text.startsWith("\uFEFF") ? text.substring(1) : text).stripLeading().startsWith("{");
+		}
+		catch (IllegalArgumentException ex) {
+			return false;
+		}
 	}
 
 	@Override
@@ -197,6 +213,7 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		});
 		if (!mine[0]) {
 			this.asking.decrementAndGet();
+			this.remembered.increment();
 			if (probe) {
 				// Somebody else asks about the same token; let the next call probe
 				this.breaker.probed(false);

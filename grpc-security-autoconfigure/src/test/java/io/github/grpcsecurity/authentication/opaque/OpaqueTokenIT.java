@@ -479,7 +479,8 @@ class OpaqueTokenIT {
 
 	@ParameterizedTest
 	@CsvSource({ "abc, true, true", "eyJhbGciOiJub25lIn0.e30.c2ln, true, false",
-			"eyJhbGciOiJub25lIn0.e30., true, false", "eyJhbGciOiJub25lIn0.e30.c2ln, false, true", "a.b.c, true, true" })
+			"eyJhbGciOiJub25lIn0.e30., true, false", "eyJhbGciOiJub25lIn0.e30.c2ln, false, true", "a.b.c, true, true",
+			"ewogImFsZyI6Im5vbmUifQ.e30.c2ln, true, false", "IAp7ImFsZyI6Im5vbmUifQ.e30.c2ln, true, false" })
 	void callWhenTokenIsSignedThenOnlyWhoVerifiesItSeesIt(String token, boolean leaveJwts, boolean asked) {
 		try (TestServer server = serve(authenticator((remote) -> {
 		}, (builder) -> builder.leaveJwts(leaveJwts)))) {
