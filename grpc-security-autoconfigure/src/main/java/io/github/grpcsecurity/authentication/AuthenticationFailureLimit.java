@@ -11,9 +11,11 @@ import org.jspecify.annotations.Nullable;
  * Refuses to look at the credentials of a peer that has presented too many bad ones.
  * <p>
  * Only credentials that turned out bad count: neither success, nor missing credentials,
- * nor such that could not be verified or whose call was cancelled. Success resets nothing
- * either, or one good credential would pay for any number of guesses. Attempts that are
- * under way when the limit is reached are still finished. Thread-safe.
+ * nor such that could not be verified. A call that was cancelled counts if its
+ * credentials were looked at all the same, or hanging up would make attempts free.
+ * Success resets nothing either, or one good credential would pay for any number of
+ * guesses. Attempts that are under way when the limit is reached are still finished, and
+ * count. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -45,8 +47,7 @@ public final class AuthenticationFailureLimit implements AuthenticationGate, Aut
 
 	@Override
 	public void refused(SecuredCall call, Refusal refusal) {
-		// A client that hangs up, as with hedged calls, has not tried anything
-		if (refusal.kind() == Kind.UNAUTHENTICATED && !call.cancelled()) {
+		if (refusal.kind() == Kind.UNAUTHENTICATED) {
 			this.failures.failed(call);
 		}
 	}

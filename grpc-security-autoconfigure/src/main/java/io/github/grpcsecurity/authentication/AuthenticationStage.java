@@ -196,6 +196,10 @@ public final class AuthenticationStage implements CallStage {
 
 	/** Notes which kind of credential it was, of which the call has none to show. */
 	private Verdict refused(SecuredCall call, CredentialAuthenticator authenticator, CredentialResult result) {
+		if (result instanceof CredentialResult.Cancelled) {
+			// Not reported: nothing was tried
+			return CANCELLED;
+		}
 		call.note(REFUSED_KIND, String.join("+", new TreeSet<>(authenticator.kinds())));
 		return settled(call, refusal(result));
 	}

@@ -41,6 +41,16 @@ public sealed interface CredentialResult {
 	}
 
 	/**
+	 * The client has gone away, so the credentials have not been looked at. It does not
+	 * count as a failed attempt; credentials that were found bad do, whether their client
+	 * has gone away or not.
+	 * @return the one result that says so
+	 */
+	static CredentialResult cancelled() {
+		return Cancelled.INSTANCE;
+	}
+
+	/**
 	 * The answer is on its way.
 	 * @param answer completes with the result, from any thread. One that completes
 	 * exceptionally fails the call with {@code UNAVAILABLE}; one that never completes
@@ -53,6 +63,14 @@ public sealed interface CredentialResult {
 
 	/** No credentials of this kind. */
 	enum Absent implements CredentialResult {
+
+		/** The only instance. */
+		INSTANCE
+
+	}
+
+	/** Nobody waits for the answer any more. */
+	enum Cancelled implements CredentialResult {
 
 		/** The only instance. */
 		INSTANCE

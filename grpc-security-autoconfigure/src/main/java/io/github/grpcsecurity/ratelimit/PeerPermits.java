@@ -21,9 +21,18 @@ import org.jspecify.annotations.Nullable;
  */
 public final class PeerPermits {
 
+	/**
+	 * A peer owes at most this many times its permits: what it took at once, before
+	 * anybody could stop it, is paid for, but does not lock it out for ever.
+	 */
+	private static final int MAX_DEBT = 5;
+
 	private final InMemoryRateLimiter limiter;
 
 	private final RateLimitRule rule;
+
+	/** Fits only if one of the peer's own permits is left. */
+	private final long whatOneLeaves;
 
 	/**
 	 * Creates a limit.
@@ -34,7 +43,10 @@ public final class PeerPermits {
 	 */
 	public PeerPermits(String name, Gcra gcra, int maxPeers, LongSupplier nanoClock) {
 		this.limiter = new InMemoryRateLimiter(maxPeers, nanoClock);
-		this.rule = new RateLimitRule(name, RateLimitKey.parse("peer"), List.of(), gcra, false, OnFailure.LOCAL,
+		long mostOwed = Math.min(MAX_DEBT * gcra.burst(), Gcra.MAX_PERMITS);
+		this.whatOneLeaves = mostOwed - gcra.burst() + 1;
+		this.rule = new RateLimitRule(name, RateLimitKey.parse("peer"), List.of(),
+				new Gcra(gcra.limit(), gcra.period(), mostOwed, 1), false, OnFailure.LOCAL,
 				Status.Code.RESOURCE_EXHAUSTED);
 	}
 
@@ -44,21 +56,21 @@ public final class PeerPermits {
 	 * @return after what time it has one; {@code null} if it has one now
 	 */
 	public @Nullable Duration retryAfter(SecuredCall call) {
-		RateLimitDecision.Result denial = this.limiter.look(permits(call)).denial();
+		RateLimitDecision.Result denial = this.limiter.look(permits(call, this.whatOneLeaves)).denial();
 		return (denial != null) ? denial.retryAfter() : null;
 	}
 
 	/**
-	 * Takes a permit of the peer of a call, if it has one left: nobody owes more than all
-	 * of its permits.
+	 * Takes a permit of the peer of a call, whether it has one left or not: who takes
+	 * many at once waits until they are paid for, up to five times all of its permits.
 	 * @param call the call
 	 */
 	public void take(SecuredCall call) {
-		this.limiter.charge(permits(call));
+		this.limiter.charge(permits(call, 1));
 	}
 
-	private List<RateLimitPermit> permits(SecuredCall call) {
-		return List.of(new RateLimitPermit(this.rule, RateLimitKey.peer(call.peerAddress())));
+	private List<RateLimitPermit> permits(SecuredCall call, long cost) {
+		return List.of(new RateLimitPermit(this.rule, RateLimitKey.peer(call.peerAddress()), cost));
 	}
 
 }

@@ -10,10 +10,12 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Locale;
 
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import io.grpc.Metadata;
 import org.jspecify.annotations.Nullable;
 
@@ -96,12 +98,27 @@ public final class RateLimitKey {
 		String fullName = method.unknown() ? UNKNOWN : method.fullName();
 		return switch (this.kind) {
 			case PEER -> (call) -> peer(call.peerAddress());
-			case PRINCIPAL -> (call) -> call.anonymous() ? null : hash(call.authentication().getName());
+			case PRINCIPAL -> (call) -> call.anonymous() ? null : hash(principal(call));
 			case METHOD -> (call) -> fullName;
 			case SERVICE -> (call) -> service;
 			case GLOBAL -> (call) -> "all";
 			case HEADER -> (call) -> header(call.headers());
 		};
+	}
+
+	/**
+	 * Names are given by issuers, each to its own: those of others, and the ids of keys
+	 * and certificates, may be the same, and must not take the permits of this one.
+	 */
+	private static String principal(SecuredCall call) {
+		List<VerifiedCredential> credentials = call.caller().credentials();
+		String name = call.authentication().getName();
+		if (credentials.isEmpty()) {
+			return name;
+		}
+		VerifiedCredential named = credentials.get(0);
+		String issuer = named.issuer();
+		return String.join("\n", named.subject().name(), (issuer != null) ? issuer : "", name);
 	}
 
 	static String peer(@Nullable SocketAddress address) {

@@ -30,4 +30,17 @@ public final class HttpStatusException extends IOException {
 		return this.status;
 	}
 
+	/**
+	 * Whether the service is up and only does not want what it was sent: too long, or not
+	 * in the form it expects. A caller can bring that about, so it says nothing about
+	 * what the service does with the requests of others.
+	 * @return whether that is what the status says
+	 */
+	public boolean aboutRequest() {
+		return switch (this.status) {
+			case 400, 413, 414, 415, 422, 431 -> true;
+			default -> false;
+		};
+	}
+
 }

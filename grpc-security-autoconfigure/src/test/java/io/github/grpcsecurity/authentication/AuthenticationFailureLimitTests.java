@@ -3,8 +3,11 @@ package io.github.grpcsecurity.authentication;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
@@ -18,9 +21,11 @@ import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.RawCall;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.Status.Code;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -28,6 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.springframework.security.authentication.UsernamePasswordAuthenticationToken;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 class AuthenticationFailureLimitTests {
 
@@ -38,6 +44,8 @@ class AuthenticationFailureLimitTests {
 	private final TestClock clock = new TestClock();
 
 	private final AtomicInteger looked = new AtomicInteger();
+
+	private final List<Slow> slow = new CopyOnWriteArrayList<>();
 
 	private TestServer serve(int limit, int maxPeers) {
 		PeerPermits permits = new PeerPermits("authentication-failures",
@@ -145,6 +153,82 @@ class AuthenticationFailureLimitTests {
 		}
 	}
 
+	@Test
+	void refusedWhenClientHangsUpMeanwhileThenItsBadCredentialsCountAllTheSame() {
+		try (TestServer server = serve(3, 100)) {
+			for (int i = 0; i < 3; i++) {
+				hangUp(server, CredentialResult.refused(Refusal.unauthenticated("bad")));
+			}
+			assertThat(call(server, null, "good")).isEqualTo(Code.RESOURCE_EXHAUSTED);
+		}
+	}
+
+	@Test
+	void refusedWhenClientHangsUpBeforeCredentialsAreLookedAtThenNothingCounts() {
+		try (TestServer server = serve(3, 100)) {
+			for (int i = 0; i < 10; i++) {
+				hangUp(server, CredentialResult.cancelled());
+			}
+			assertThat(call(server, null, "good")).isEqualTo(Code.OK);
+		}
+	}
+
+	/** A limit that forgets what was under way would sell a burst for one attempt. */
+	@Test
+	void refusedWhenManyAttemptsWereUnderWayThenAllOfThemCount() {
+		try (TestServer server = serve(3, 100)) {
+			List<RawCall> calls = new ArrayList<>();
+			for (int i = 0; i < 12; i++) {
+				calls.add(start(server, "slow"));
+			}
+			await().until(() -> this.slow.size() == 12);
+			this.slow.forEach(
+					(answer) -> answer.answer().complete(CredentialResult.refused(Refusal.unauthenticated("bad"))));
+			calls.forEach(RawCall::await);
+			// Twelve are owed, and one is paid in twenty seconds
+			this.clock.advance(Duration.ofSeconds(199));
+			assertThat(call(server, null, "good")).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			this.clock.advance(Duration.ofSeconds(1));
+			assertThat(call(server, null, "good")).isEqualTo(Code.OK);
+		}
+	}
+
+	@Test
+	void refusedWhenFarTooManyAttemptsWereUnderWayThenTheirPeerIsLetInAgainSomeDay() {
+		try (TestServer server = serve(3, 100)) {
+			List<RawCall> calls = new ArrayList<>();
+			for (int i = 0; i < 40; i++) {
+				calls.add(start(server, "slow"));
+			}
+			await().until(() -> this.slow.size() == 40);
+			this.slow.forEach(
+					(answer) -> answer.answer().complete(CredentialResult.refused(Refusal.unauthenticated("bad"))));
+			calls.forEach(RawCall::await);
+			this.clock.advance(Duration.ofMinutes(5));
+			assertThat(call(server, null, "good")).isEqualTo(Code.OK);
+		}
+	}
+
+	private static RawCall start(TestServer server, String key) {
+		Metadata headers = new Metadata();
+		headers.put(KEY, key);
+		return RawCall.start(server.channel(), "testing.Echo/Unary", MethodDescriptor.MethodType.UNARY, headers);
+	}
+
+	private void hangUp(TestServer server, CredentialResult result) {
+		int before = this.slow.size();
+		RawCall call = start(server, "slow");
+		await().until(() -> this.slow.size() > before);
+		Slow attempt = this.slow.get(before);
+		call.cancel();
+		await().until(attempt.call()::cancelled);
+		attempt.answer().complete(result);
+	}
+
+	/** An attempt that goes on until the test ends it. */
+	private record Slow(SecuredCall call, CompletableFuture<CredentialResult> answer) {
+	}
+
 	/** Takes whoever says "good". */
 	private final class KeyAuthenticator implements CredentialAuthenticator {
 
@@ -165,6 +249,11 @@ class AuthenticationFailureLimitTests {
 				return CredentialResult.absent();
 			}
 			AuthenticationFailureLimitTests.this.looked.incrementAndGet();
+			if (key.equals("slow")) {
+				Slow attempt = new Slow(call, new CompletableFuture<>());
+				AuthenticationFailureLimitTests.this.slow.add(attempt);
+				return CredentialResult.pending(attempt.answer());
+			}
 			return switch (key) {
 				case "good" -> CredentialResult.authenticated(VerifiedCredential.of("key",
 						UsernamePasswordAuthenticationToken.authenticated("good", null, List.of())));

@@ -27,6 +27,7 @@ import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.server.VerifiedCredential;
+import io.github.grpcsecurity.server.VerifiedCredential.Subject;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoGrpc;
 import io.github.grpcsecurity.testing.EchoReply;
@@ -34,6 +35,7 @@ import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestRedis;
 import io.github.grpcsecurity.testing.TestServer;
+import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.ManagedChannel;
@@ -215,6 +217,28 @@ class RateLimitIT {
 			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
 			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
 			assertThat(this.service.entered).hasValue(4);
+		}
+	}
+
+	/** Or whoever may hand out names could use up the permits of others. */
+	@Test
+	void callWhenNameIsGivenBySomebodyElseThenItsPermitsAreOthers() {
+		TestStage authentication = TestStage.check(SecurityStage.AUTHENTICATION, (call) -> {
+			String[] user = String.valueOf(call.headers().get(USER)).split(" ", -1);
+			call.authenticated(VerifiedCredential
+				.builder("test", Subject.valueOf(user[0]),
+						UsernamePasswordAuthenticationToken.authenticated("alice", null, List.of()))
+				.issuer(user[1].equals("-") ? null : user[1])
+				.build());
+			return Verdict.proceed();
+		});
+		try (TestServer server = serve(authentication, inMemory(), rule("user", "principal", 1, HOUR))) {
+			for (String caller : List.of("USER https://a.example", "USER https://b.example", "USER -", "APPLICATION -",
+					"WORKLOAD -")) {
+				assertThat(CallType.UNARY.call(server.channel(), user(caller), "a").code()).isEqualTo(Code.OK);
+				assertThat(CallType.UNARY.call(server.channel(), user(caller), "a").code())
+					.isEqualTo(Code.RESOURCE_EXHAUSTED);
+			}
 		}
 	}
 

@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.authentication.basic;
 
+import java.net.Inet6Address;
+import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.time.InstantSource;
@@ -56,8 +58,6 @@ public final class BasicAuthenticator implements CredentialAuthenticator {
 	private static final CredentialResult MALFORMED = refused("user name and password are malformed");
 
 	private static final CredentialResult INSECURE = refused("password over a connection without encryption");
-
-	private static final CredentialResult CANCELLED = refused("call was cancelled before authentication");
 
 	private static final CredentialResult BAD = refused("user name or password is bad, or the account is not in use");
 
@@ -125,19 +125,27 @@ public final class BasicAuthenticator implements CredentialAuthenticator {
 			return result(call, new Outcome(known, BAD));
 		}
 		if (call.cancelledMeanwhile()) {
-			return CANCELLED;
+			return CredentialResult.cancelled();
 		}
-		CompletableFuture<Outcome> outcome = check(name, user);
+		CompletableFuture<Outcome> outcome = check(peer(call), name, user);
 		return CredentialResult.pending(outcome.thenApply((answer) -> result(call, answer)));
 	}
 
-	private CompletableFuture<Outcome> check(ByteBuffer name, UserPassword user) {
+	/** As with the limit for bad credentials, a client has a whole IPv6 /64. */
+	private static Object peer(SecuredCall call) {
+		if (call.peerAddress() instanceof InetSocketAddress inet && inet.getAddress() instanceof Inet6Address ip) {
+			return ByteBuffer.wrap(ip.getAddress(), 0, 8).slice();
+		}
+		return call.peer();
+	}
+
+	private CompletableFuture<Outcome> check(Object peer, ByteBuffer name, UserPassword user) {
 		CompletableFuture<Outcome> mine = new CompletableFuture<>();
 		CompletableFuture<Outcome> others = this.running.putIfAbsent(name, mine);
 		if (others != null) {
 			return others;
 		}
-		if (!this.checks.run(() -> {
+		this.checks.run(peer, () -> {
 			Outcome outcome = check(user);
 			Authentication authentication = outcome.authentication();
 			if (authentication != null) {
@@ -145,10 +153,10 @@ public final class BasicAuthenticator implements CredentialAuthenticator {
 			}
 			this.running.remove(name);
 			mine.complete(outcome);
-		})) {
+		}, () -> {
 			this.running.remove(name);
 			mine.complete(new Outcome(null, BUSY));
-		}
+		});
 		return mine;
 	}
 

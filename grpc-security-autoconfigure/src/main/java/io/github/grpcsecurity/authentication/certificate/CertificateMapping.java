@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.authentication.certificate;
 
+import java.text.Normalizer;
 import java.util.List;
 import java.util.Locale;
 
@@ -16,9 +17,10 @@ import org.springframework.security.core.authority.AuthorityUtils;
  * <p>
  * What it is written like decides which names it is compared with, so that a name of one
  * kind never passes for one of another: with {@code ://} URIs, with {@code =} subjects
- * (RFC 2253, in any spelling of the same name), otherwise DNS names, whatever their case,
- * and fingerprints. A {@code *} at the end stands for any rest, in URIs after a
- * {@code /}; one at the beginning of a DNS name for a single label. Immutable.
+ * (RFC 2253, in any spelling of the same name), with 64 hexadecimal digits fingerprints,
+ * otherwise DNS names, whatever their case. A {@code *} at the end stands for any rest,
+ * in URIs after a {@code /}; one at the beginning of a DNS name for a single label.
+ * Immutable.
  *
  * @since 0.1.0
  */
@@ -56,6 +58,10 @@ public final class CertificateMapping {
 		else if (principal.indexOf('=') >= 0) {
 			this.kind = Kind.SUBJECT;
 			this.pattern = canonical(principal);
+		}
+		else if (principal.matches("[0-9a-fA-F]{64}")) {
+			this.kind = Kind.FINGERPRINT;
+			this.pattern = principal.toLowerCase(Locale.ROOT);
 		}
 		else {
 			this.kind = Kind.DNS;
@@ -100,7 +106,7 @@ public final class CertificateMapping {
 			case URI -> this.kind == Kind.URI && identity.names().stream().anyMatch(this::matchesUri);
 			case DNS -> this.kind == Kind.DNS && identity.names().stream().anyMatch(this::matchesDnsName);
 			case SUBJECT -> this.kind == Kind.SUBJECT && matchesSubject(identity.name());
-			case FINGERPRINT -> this.kind == Kind.DNS && this.pattern.equals(identity.name());
+			case FINGERPRINT -> this.kind == Kind.FINGERPRINT && this.pattern.equals(identity.name());
 		};
 	}
 
@@ -122,6 +128,11 @@ public final class CertificateMapping {
 	}
 
 	private boolean matchesSubject(String subject) {
+		if (!Normalizer.isNormalized(subject, Normalizer.Form.NFKC)) {
+			// To Java, a full-width T is a T; to the authority that issued it, it may not
+			// be
+			return false;
+		}
 		try {
 			return this.pattern.equals(new X500Principal(subject).getName(X500Principal.CANONICAL));
 		}

@@ -28,7 +28,8 @@ record IssuerPattern(String prefix, String suffix) {
 			throw new IllegalArgumentException("issuer pattern '" + pattern + "' must begin with https://");
 		}
 		boolean inPath = prefix.indexOf('/', host + 3) > 0;
-		boolean inFrontOfDomain = prefix.length() == host + 3 && suffix.startsWith(".") && suffix.indexOf('.', 1) > 0;
+		boolean inFrontOfDomain = prefix.length() == host + 3
+				&& suffix.matches("(\\.[A-Za-z0-9-]+){2,}(:[0-9]+)?(/.*)?");
 		if (!inPath && !inFrontOfDomain) {
 			throw new IllegalArgumentException("issuer pattern '" + pattern
 					+ "' would match hosts of others: put the '*' into the path, or in front of a domain");

@@ -299,7 +299,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 	private CredentialResult verify(SecuredCall call, BearerTokenAuthenticationToken request, InspectedToken inspected,
 			TokenIssuer issuer, VerificationKeys keys) {
 		if (call.cancelledMeanwhile()) {
-			return refused("call was cancelled before authentication");
+			return CredentialResult.cancelled();
 		}
 		VerifiedToken token;
 		Authentication authentication;

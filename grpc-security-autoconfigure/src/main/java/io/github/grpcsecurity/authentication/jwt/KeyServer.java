@@ -78,9 +78,19 @@ final class KeyServer {
 	}
 
 	private URI discovered(String json) {
+		URI uri = jwkSetUri(this.issuer, json);
+		this.discoveredUri = uri;
+		return uri;
+	}
+
+	/**
+	 * Reads where an issuer publishes its keys. An issuer elsewhere must not make this
+	 * server talk to its own loopback addresses without TLS.
+	 */
+	static URI jwkSetUri(String issuer, String json) {
 		try {
 			Map<String, Object> configuration = JSONObjectUtils.parse(json);
-			if (!this.issuer.equals(configuration.get("issuer"))) {
+			if (!issuer.equals(configuration.get("issuer"))) {
 				throw new CompletionException(new IOException("the discovery document names another issuer"));
 			}
 			URI uri = JSONObjectUtils.getURI(configuration, "jwks_uri");
@@ -88,7 +98,10 @@ final class KeyServer {
 				throw new CompletionException(new IOException("the discovery document has no jwks_uri"));
 			}
 			JwtIssuer.requireSecure(uri);
-			this.discoveredUri = uri;
+			if ("https".equalsIgnoreCase(URI.create(issuer).getScheme())
+					&& !"https".equalsIgnoreCase(uri.getScheme())) {
+				throw new CompletionException(new IOException("the discovery document leads away from https"));
+			}
 			return uri;
 		}
 		catch (ParseException | IllegalArgumentException ex) {

@@ -7,6 +7,7 @@ import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Base64;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -25,6 +26,7 @@ import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.remote.CircuitBreaker;
+import io.github.grpcsecurity.remote.HttpStatusException;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.VerifiedCredential;
@@ -139,11 +141,26 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		return authorization.hasScheme(SCHEME) && !(this.leaveJwts && looksLikeJwt(authorization.credentials()));
 	}
 
-	/** Two dots part the three pieces of a signed token (RFC 7515 3.1). */
+	/**
+	 * Two dots part the three pieces of a signed token (RFC 7515 3.1), the first of which
+	 * is an object in JSON, with space wherever JSON has it.
+	 */
 	private static boolean looksLikeJwt(String token) {
 		int first = token.indexOf('.');
 		int second = token.indexOf('.', first + 1);
-		return token.startsWith("ey") && first > 0 && second > first + 1 && token.indexOf('.', second + 1) < 0;
+		return first > 0 && second > first + 1 && token.indexOf('.', second + 1) < 0
+				&& looksLikeObject(token.substring(0, first));
+	}
+
+	private static boolean looksLikeObject(String base64Url) {
+		try {
+			String text = new String(Base64.getUrlDecoder().decode(base64Url), StandardCharsets.UTF_8);
+			// Parsers skip a byte order mark as well
+			return (text.startsWith("\uFEFF") ? text.substring(1) : text).stripLeading().startsWith("{");
+		}
+		catch (IllegalArgumentException ex) {
+			return false;
+		}
 	}
 
 	@Override
@@ -196,6 +213,7 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		});
 		if (!mine[0]) {
 			this.asking.decrementAndGet();
+			this.remembered.increment();
 			if (probe) {
 				// Somebody else asks about the same token; let the next call probe
 				this.breaker.probed(false);
@@ -218,7 +236,9 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 			Throwable cause = (failure instanceof CompletionException && failure.getCause() != null)
 					? failure.getCause() : failure;
 			boolean success = principal != null || cause instanceof InactiveTokenException;
-			report(success, probe, cause);
+			// Nobody may switch off the tokens of others with one that the server hates
+			boolean answered = success || (cause instanceof HttpStatusException status && status.aboutRequest());
+			report(success, answered, probe, cause);
 			if (principal != null) {
 				return new Answer(principal, null);
 			}
@@ -227,14 +247,14 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		});
 	}
 
-	private void report(boolean success, boolean probe, @Nullable Throwable cause) {
+	private void report(boolean success, boolean answered, boolean probe, @Nullable Throwable cause) {
 		if (probe) {
-			this.breaker.probed(success);
-			if (success) {
+			this.breaker.probed(answered);
+			if (answered) {
 				logger.info("Tokens can be asked about again");
 			}
 		}
-		else if (success) {
+		else if (answered) {
 			this.breaker.succeeded();
 		}
 		else if (!(cause instanceof RejectedExecutionException) && this.breaker.failed()) {

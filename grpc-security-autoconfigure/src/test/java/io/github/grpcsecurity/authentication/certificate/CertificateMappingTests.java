@@ -1,8 +1,11 @@
 package io.github.grpcsecurity.authentication.certificate;
 
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 
 import io.github.grpcsecurity.server.PeerIdentity;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -40,9 +43,22 @@ class CertificateMappingTests {
 	@CsvSource(delimiter = '|',
 			value = { "CN=teller,O=Bank | CN=teller,O=Bank | true", "cn=Teller, o=bank | CN=teller,O=Bank | true",
 					"CN=teller | CN=teller,O=Bank | false", "O=Bank,CN=teller | CN=teller,O=Bank | false",
-					"CN=teller | no subject at all | false" })
+					"CN=teller | no subject at all | false", "CN=teller | CN=\uff54eller | false",
+					"CN=teller | CN=\u24e3eller | false", "CN=m\u00fcller | CN=M\u00dcLLER | true" })
 	void matchesWhenSubject(String mapping, String subject, boolean matches) {
 		assertThat(matches(mapping, PeerIdentity.of(List.of(), List.of(), subject, null))).isEqualTo(matches);
+	}
+
+	@Test
+	void matchesWhenFingerprintThenNoDnsNamePassesForOne() {
+		byte[] sha256 = new byte[32];
+		sha256[0] = (byte) 0xab;
+		String fingerprint = HexFormat.of().formatHex(sha256);
+		for (String mapping : List.of(fingerprint, fingerprint.toUpperCase(Locale.ROOT))) {
+			assertThat(matches(mapping, PeerIdentity.of(List.of(), List.of(), null, sha256))).isTrue();
+			assertThat(matches(mapping, PeerIdentity.of(List.of(), List.of(), null, new byte[32]))).isFalse();
+			assertThat(matches(mapping, PeerIdentity.of(List.of(), List.of(fingerprint), null, null))).isFalse();
+		}
 	}
 
 	@ParameterizedTest

@@ -165,7 +165,9 @@ class JwtIssuerResolverTests {
 	@ParameterizedTest
 	@ValueSource(strings = { "https://*", "https://*/realms/x", "https://idp.example*", "https://idp.example:*",
 			"https://*example/x", "https://*.example", "https://a*.idp.example/", "*", "**",
-			"https://idp.example/realms/a", "https://idp.example/*/*", "", "idp.example/*", "https://*.a@b.example*" })
+			"https://idp.example/realms/a", "https://idp.example/*/*", "", "idp.example/*", "https://*.a@b.example*",
+			"https://*.com/v2.0", "https://*.com?v2.0", "https://*.com#v2.0", "https://*.idp.example@evil.example",
+			"https://*..example" })
 	void parseWhenPatternIsTooWideThenItFails(String pattern) {
 		assertThatIllegalArgumentException().isThrownBy(() -> IssuerPattern.parse(pattern));
 	}

@@ -11,6 +11,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -41,6 +42,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 class JwtKeyServerIT {
 
@@ -324,6 +326,20 @@ class JwtKeyServerIT {
 			assertThat(call(server, token).code()).isEqualTo(Code.OK);
 			assertThat(this.requests).hasValue(4);
 		}
+	}
+
+	/** Or an issuer could have this server send requests to what listens next to it. */
+	@ParameterizedTest
+	@ValueSource(strings = { "http://127.0.0.1:6379/", "http://localhost:8080/actuator/shutdown", "http://[::1]/",
+			"HTTP://127.0.0.1/", "https://a@127.0.0.1/", "file:///etc/passwd", "jar:https://keys.example/a.jar!/k" })
+	void callWhenDiscoveryLeadsAwayFromHttpsThenNothingIsFetchedFromThere(String jwkSetUri) {
+		String issuer = "https://idp.example";
+		String document = "{\"issuer\":\"https://idp.example\",\"jwks_uri\":\"%s\"}";
+		assertThat(KeyServer.jwkSetUri(issuer, document.formatted("https://keys.example/jwks")))
+			.hasToString("https://keys.example/jwks");
+
+		assertThatExceptionOfType(CompletionException.class)
+			.isThrownBy(() -> KeyServer.jwkSetUri(issuer, document.formatted(jwkSetUri)));
 	}
 
 	private static Handler discovery(String issuer, String jwkSetUri) {

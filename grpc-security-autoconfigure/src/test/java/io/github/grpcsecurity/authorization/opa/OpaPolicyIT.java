@@ -682,7 +682,7 @@ class OpaPolicyIT {
 
 	private OpaPolicy policy(FakeOpa opa, Consumer<OpaPolicy.Builder> customizer) {
 		OpaPolicy.Builder builder = OpaPolicy.builder(opa.uri(), this.executor)
-			.timeout(Duration.ofMillis(500))
+			.timeout(Duration.ofSeconds(2))
 			.clock(this.now::get)
 			.observers(List.of(this::answered));
 		customizer.accept(builder);
