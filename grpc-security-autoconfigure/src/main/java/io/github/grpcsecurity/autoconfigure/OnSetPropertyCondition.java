@@ -28,7 +28,8 @@ final class OnSetPropertyCondition extends SpringBootCondition {
 
 	/** Whether a property has a value, and not only a place where one could stand. */
 	static boolean isSet(Environment environment, String property) {
-		return !Binder.get(environment).bind(property, String.class).orElse("").isEmpty();
+		String value = Binder.get(environment).bind(property, String.class).orElse(null);
+		return value != null && !value.isEmpty();
 	}
 
 	/** What a setting says: nothing, if it is empty as {@code ~} in YAML is. */

@@ -212,7 +212,8 @@ final class TransportSetup {
 		// As a list, which a single value is as well: an object is not found in the
 		// elements
 		// that a list in YAML becomes
-		return !this.binder.bind(TLS + name, Bindable.listOf(String.class)).orElse(List.of()).isEmpty();
+		List<String> values = this.binder.bind(TLS + name, Bindable.listOf(String.class)).orElse(null);
+		return values != null && !values.isEmpty();
 	}
 
 	private boolean isDefault(String name) {

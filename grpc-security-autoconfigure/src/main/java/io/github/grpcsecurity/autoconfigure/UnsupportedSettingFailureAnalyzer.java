@@ -8,7 +8,7 @@ final class UnsupportedSettingFailureAnalyzer extends AbstractFailureAnalyzer<Un
 
 	@Override
 	protected FailureAnalysis analyze(Throwable rootFailure, UnsupportedSettingException cause) {
-		return new FailureAnalysis(cause.getMessage(), "Correct the name of " + cause.property() + ", or remove it.",
+		return new FailureAnalysis(String.valueOf(cause.getMessage()), "Correct the name of " + cause.property() + ", or remove it.",
 				cause);
 	}
 
