@@ -8,8 +8,8 @@ final class UnsupportedSettingFailureAnalyzer extends AbstractFailureAnalyzer<Un
 
 	@Override
 	protected FailureAnalysis analyze(Throwable rootFailure, UnsupportedSettingException cause) {
-		return new FailureAnalysis(String.valueOf(cause.getMessage()), "Correct the name of " + cause.property() + ", or remove it.",
-				cause);
+		return new FailureAnalysis(String.valueOf(cause.getMessage()),
+				"Correct the name of " + cause.property() + ", or remove it.", cause);
 	}
 
 }
