@@ -49,6 +49,15 @@ public final class CertificateConfirmation {
 				: "token is bound to another certificate";
 	}
 
+	/**
+	 * Whether not everybody may present a token.
+	 * @param claims all claims of the token
+	 * @return whether it is bound to anything
+	 */
+	public static boolean bound(Map<String, Object> claims) {
+		return claims.get(CONFIRMATION) != null;
+	}
+
 	private static byte @Nullable [] thumbprint(@Nullable PeerIdentity caller) {
 		byte[] digest = (caller != null) ? caller.certificateSha256() : null;
 		return (digest != null) ? Base64.getUrlEncoder().withoutPadding().encode(digest) : null;

@@ -6,6 +6,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
 import org.jspecify.annotations.Nullable;
 
@@ -101,12 +102,12 @@ final class ConfiguredJwtIssuers {
 		if (authorities == null) {
 			return;
 		}
-		List<JwtIssuer.AuthoritiesClaim> claims = new ArrayList<>();
+		List<AuthoritiesClaim> claims = new ArrayList<>();
 		for (int i = 0; i < authorities.size(); i++) {
 			GrpcJwtProperties.Authorities each = authorities.get(i);
 			String claim = (each.claim() != null) ? each.claim() : "";
 			apply(property + ".authorities[" + i + "].claim", claim,
-					() -> claims.add(new JwtIssuer.AuthoritiesClaim(claim, each.prefix())));
+					() -> claims.add(new AuthoritiesClaim(claim, each.prefix())));
 		}
 		builder.authorities(claims);
 	}

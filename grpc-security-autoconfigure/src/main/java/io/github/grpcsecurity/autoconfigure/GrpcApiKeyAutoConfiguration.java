@@ -24,7 +24,6 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProp
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingClass;
-import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.autoconfigure.condition.SpringBootCondition;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.Bindable;
@@ -76,7 +75,7 @@ public final class GrpcApiKeyAutoConfiguration {
 	@Bean
 	@Order(Ordered.HIGHEST_PRECEDENCE + 1)
 	@ConditionalOnMissingBean
-	@ConditionalOnProperty(PREFIX + ".location")
+	@ConditionalOnSetProperty(PREFIX + ".location")
 	ApiKeyFile grpcApiKeyFile(GrpcApiKeyProperties properties, ResourceLoader resources, GrpcSecurityThreads threads) {
 		requireInterval(properties, true);
 		String location = String.valueOf(properties.location());
@@ -174,7 +173,7 @@ public final class GrpcApiKeyAutoConfiguration {
 
 		}
 
-		@ConditionalOnProperty(PREFIX + ".location")
+		@ConditionalOnSetProperty(PREFIX + ".location")
 		static final class ByFile {
 
 		}

@@ -32,6 +32,10 @@ public record GrpcApiKeyProperties(@DefaultValue("x-api-key") String header, @De
 		@Nullable String location, @DefaultValue("10s") @DurationUnit(ChronoUnit.SECONDS) Duration reloadInterval,
 		@DefaultValue("1s") @DurationUnit(ChronoUnit.MILLIS) Duration lookupTimeout, @DefaultValue Redis redis) {
 
+	public GrpcApiKeyProperties {
+		location = OnSetPropertyCondition.valueOf(location);
+	}
+
 	/**
 	 * A key.
 	 *
@@ -52,6 +56,10 @@ public record GrpcApiKeyProperties(@DefaultValue("x-api-key") String header, @De
 	public record Key(@Nullable String id, @Nullable String hash, @Nullable String principal,
 			@DefaultValue List<String> authorities, @Nullable Instant expiresAt, @DefaultValue("true") boolean enabled,
 			@DefaultValue List<String> allowedMethods, @DefaultValue List<String> allowedAddresses) {
+
+		public Key {
+			principal = OnSetPropertyCondition.valueOf(principal);
+		}
 
 		@Override
 		public String toString() {

@@ -66,6 +66,12 @@ public record GrpcAuthorizationProperties(@DefaultValue("deny") DefaultAccess de
 			@Nullable String name, @DefaultValue("false") boolean hideExistence,
 			@DefaultValue("false") boolean sensitive, @DefaultValue("false") boolean shadow) {
 
+		public Rule {
+			access = OnSetPropertyCondition.valueOf(access);
+			when = OnSetPropertyCondition.valueOf(when);
+			name = OnSetPropertyCondition.valueOf(name);
+		}
+
 	}
 
 }

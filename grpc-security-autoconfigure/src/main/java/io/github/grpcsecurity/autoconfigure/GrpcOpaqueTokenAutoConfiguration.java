@@ -5,8 +5,8 @@ import java.util.List;
 
 import com.github.benmanes.caffeine.cache.Caffeine;
 import com.nimbusds.jose.util.JSONObjectUtils;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.authentication.jwt.JwtCredentialAuthenticator;
-import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
 import io.github.grpcsecurity.authentication.opaque.BlockingTokenIntrospector;
 import io.github.grpcsecurity.authentication.opaque.OpaqueTokenAuthenticator;
 import io.github.grpcsecurity.authentication.opaque.RemoteTokenIntrospector;
@@ -26,7 +26,6 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
-import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.context.annotation.Bean;
@@ -67,7 +66,7 @@ public final class GrpcOpaqueTokenAutoConfiguration {
 			ObjectProvider<JwtCredentialAuthenticator> jwt) {
 		TokenIntrospector introspector = introspector(properties, threads, introspectors, blockingIntrospectors);
 		OpaqueTokenAuthenticator.Builder builder = OpaqueTokenAuthenticator.builder(introspector, threads.executor())
-			.leaveJwts(jwt.getIfAvailable() != null);
+			.leaveJwts(jwt.stream().anyMatch((authenticator) -> !authenticator.kinds().isEmpty()));
 		converter.ifUnique(builder::converter);
 		apply("cache-ttl", properties.cacheTtl(), () -> builder.cacheTtl(properties.cacheTtl()));
 		apply("max-entries", properties.maxEntries(), () -> builder.maxEntries(properties.maxEntries()));
@@ -103,10 +102,8 @@ public final class GrpcOpaqueTokenAutoConfiguration {
 				() -> builder.principalClaim(properties.principalClaim()));
 		List<GrpcOpaqueTokenProperties.Authorities> authorities = properties.authorities();
 		if (authorities != null) {
-			apply("authorities", authorities,
-					() -> builder.authorities(authorities.stream()
-						.map((each) -> new JwtIssuer.AuthoritiesClaim(each.claim(), each.prefix()))
-						.toList()));
+			apply("authorities", authorities, () -> builder.authorities(
+					authorities.stream().map((each) -> new AuthoritiesClaim(each.claim(), each.prefix())).toList()));
 		}
 		if (properties.audiences().isEmpty()) {
 			logger.warn("Opaque tokens are taken whatever their audience, because " + PREFIX
@@ -181,7 +178,7 @@ public final class GrpcOpaqueTokenAutoConfiguration {
 			super(ConfigurationPhase.REGISTER_BEAN);
 		}
 
-		@ConditionalOnProperty(PREFIX + ".introspection-uri")
+		@ConditionalOnSetProperty(PREFIX + ".introspection-uri")
 		static final class ByProperty {
 
 		}

@@ -39,6 +39,13 @@ public record GrpcOpaqueTokenProperties(@Nullable String introspectionUri, @Null
 		@DefaultValue("30s") @DurationUnit(ChronoUnit.SECONDS) Duration cacheTtl, @DefaultValue("10000") int maxEntries,
 		@DefaultValue("8KB") DataSize maxTokenSize) {
 
+	public GrpcOpaqueTokenProperties {
+		introspectionUri = OnSetPropertyCondition.valueOf(introspectionUri);
+		clientId = OnSetPropertyCondition.valueOf(clientId);
+		clientSecret = OnSetPropertyCondition.valueOf(clientSecret);
+		issuer = OnSetPropertyCondition.valueOf(issuer);
+	}
+
 	@Override
 	public String toString() {
 		return "GrpcOpaqueTokenProperties[introspectionUri=" + this.introspectionUri + ", clientId=" + this.clientId

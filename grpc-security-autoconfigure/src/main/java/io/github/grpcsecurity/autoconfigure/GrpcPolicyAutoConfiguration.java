@@ -19,7 +19,6 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
-import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.io.ApplicationResourceLoader;
 import org.springframework.context.annotation.Bean;
@@ -110,16 +109,15 @@ public final class GrpcPolicyAutoConfiguration {
 	}
 
 	/**
-	 * Whether there is a policy in force or a candidate. A name such as false, or none at
-	 * all, is a mistake to be reported, not a switch.
+	 * Whether there is a policy in force or a candidate. A name such as false, or a blank
+	 * one, is a mistake to be reported, not a switch.
 	 */
 	static final class OnPolicyFile implements Condition {
 
 		@Override
 		public boolean matches(ConditionContext context, AnnotatedTypeMetadata metadata) {
-			Binder binder = Binder.get(context.getEnvironment());
-			return binder.bind(PREFIX + "policy-file", String.class).isBound()
-					|| binder.bind(PREFIX + "shadow-policy-file", String.class).isBound();
+			return OnSetPropertyCondition.isSet(context.getEnvironment(), PREFIX + "policy-file")
+					|| OnSetPropertyCondition.isSet(context.getEnvironment(), PREFIX + "shadow-policy-file");
 		}
 
 	}

@@ -27,4 +27,9 @@ public record GrpcPolicyProperties(@Nullable String policyFile,
 		@DurationUnit(ChronoUnit.SECONDS) @Nullable Duration policyReloadInterval, @Nullable String shadowPolicyFile,
 		@DefaultValue("true") boolean reevaluateStreams) {
 
+	public GrpcPolicyProperties {
+		policyFile = OnSetPropertyCondition.valueOf(policyFile);
+		shadowPolicyFile = OnSetPropertyCondition.valueOf(shadowPolicyFile);
+	}
+
 }

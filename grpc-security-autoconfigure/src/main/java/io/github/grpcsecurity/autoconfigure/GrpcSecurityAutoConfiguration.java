@@ -18,6 +18,7 @@ import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.context.properties.ConfigurationPropertiesBindHandlerAdvisor;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.context.properties.bind.PropertySourcesPlaceholdersResolver;
@@ -64,6 +65,11 @@ public final class GrpcSecurityAutoConfiguration {
 		keys.check("grpc.security", KEYS);
 		keys.check("grpc.security.authentication", AUTHENTICATION_KEYS);
 		keys.checkElements("grpc.security.authentication.requirements", REQUIREMENT_KEYS);
+	}
+
+	@Bean
+	static ConfigurationPropertiesBindHandlerAdvisor grpcEmptySettings() {
+		return new EmptySettings();
 	}
 
 	@Bean

@@ -12,7 +12,6 @@ import io.github.grpcsecurity.tls.WorkloadApi;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
-import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.io.ApplicationResourceLoader;
 import org.springframework.context.annotation.Bean;
@@ -38,7 +37,7 @@ public final class GrpcSpiffeAutoConfiguration {
 
 	@Bean
 	@ConditionalOnMissingBean
-	@ConditionalOnProperty(BUNDLE_MAP)
+	@ConditionalOnSetProperty(BUNDLE_MAP)
 	SpiffeTrust grpcSpiffeTrust(GrpcTlsProperties properties, ResourceLoader resources, GrpcSecurityThreads threads) {
 		if (!ClassUtils.isPresent(JACKSON, resources.getClassLoader())) {
 			throw new TlsConfigurationException(BUNDLE_MAP + " is set, but Jackson, which reads it, is missing.",
@@ -64,7 +63,7 @@ public final class GrpcSpiffeAutoConfiguration {
 
 	/** Gets roots, and the server's own SVID, from a SPIFFE agent. */
 	@Configuration(proxyBeanMethods = false)
-	@ConditionalOnProperty(WorkloadApi.PROPERTY)
+	@ConditionalOnSetProperty(WorkloadApi.PROPERTY)
 	@ConditionalOnMissingBean(SpiffeTrust.class)
 	static final class WorkloadApiConfiguration {
 

@@ -63,6 +63,21 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 		@DefaultValue("14d") @DurationUnit(ChronoUnit.DAYS) Duration expiryWarning, @DefaultValue Crl crl,
 		@DefaultValue List<SniBundle> sni, @DefaultValue Spiffe spiffe) {
 
+	public GrpcTlsProperties {
+		// Not the passwords of stores: an empty one is one
+		bundle = OnSetPropertyCondition.valueOf(bundle);
+		certificateChain = OnSetPropertyCondition.valueOf(certificateChain);
+		privateKey = OnSetPropertyCondition.valueOf(privateKey);
+		privateKeyPassword = OnSetPropertyCondition.valueOf(privateKeyPassword);
+		keyStore = OnSetPropertyCondition.valueOf(keyStore);
+		keyStoreType = OnSetPropertyCondition.valueOf(keyStoreType);
+		keyAlias = OnSetPropertyCondition.valueOf(keyAlias);
+		keyPassword = OnSetPropertyCondition.valueOf(keyPassword);
+		trustCertificates = OnSetPropertyCondition.valueOf(trustCertificates);
+		trustStore = OnSetPropertyCondition.valueOf(trustStore);
+		trustStoreType = OnSetPropertyCondition.valueOf(trustStoreType);
+	}
+
 	/**
 	 * A certificate for those who ask for a host.
 	 *
@@ -84,6 +99,11 @@ public record GrpcTlsProperties(@Nullable String bundle, @Nullable String certif
 	 */
 	public record Spiffe(@DefaultValue List<String> trustDomains, @Nullable String bundleMap,
 			@Nullable String workloadApiSocket) {
+
+		public Spiffe {
+			bundleMap = OnSetPropertyCondition.valueOf(bundleMap);
+			workloadApiSocket = OnSetPropertyCondition.valueOf(workloadApiSocket);
+		}
 
 	}
 

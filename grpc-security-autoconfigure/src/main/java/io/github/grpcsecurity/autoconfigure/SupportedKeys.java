@@ -7,7 +7,6 @@ import java.util.Set;
 
 import org.springframework.boot.context.properties.bind.Bindable;
 import org.springframework.boot.context.properties.bind.Binder;
-import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.core.ResolvableType;
 
 /**
@@ -62,9 +61,7 @@ final class SupportedKeys {
 				check(nested, known, prefix, name);
 				return;
 			}
-			throw new InvalidConfigurationPropertyValueException(prefix + "." + parent + key, value,
-					"It is not supported by this version, and to ignore it might let calls pass that it is meant"
-							+ " to refuse. Remove it.");
+			throw new UnsupportedSettingException(prefix + "." + parent + key);
 		});
 	}
 

@@ -14,6 +14,7 @@ import io.github.grpcsecurity.dev.DevDirectory;
 import io.github.grpcsecurity.tls.AltsTransport;
 import io.github.grpcsecurity.tls.ClientAuth;
 import io.github.grpcsecurity.tls.ConfiguredTlsMaterial;
+import io.github.grpcsecurity.tls.RevocationChecker.Undetermined;
 import io.github.grpcsecurity.tls.SniCertificates;
 import io.github.grpcsecurity.tls.SpiffeTrust;
 import io.github.grpcsecurity.tls.TlsConfigurationException;
@@ -211,7 +212,12 @@ final class TransportSetup {
 		// As a list, which a single value is as well: an object is not found in the
 		// elements
 		// that a list in YAML becomes
-		return this.binder.bind(TLS + name, Bindable.listOf(String.class)).isBound();
+		List<String> values = this.binder.bind(TLS + name, Bindable.listOf(String.class)).orElse(null);
+		return values != null && !values.isEmpty();
+	}
+
+	private boolean isDefault(String name) {
+		return name.equals("crl.undetermined") && this.tls.crl().undetermined() == Undetermined.DENY;
 	}
 
 	private Duration handshakeTimeout() {
@@ -221,7 +227,7 @@ final class TransportSetup {
 
 	private void checkTogether() {
 		NEEDED.forEach((name, needed) -> {
-			if (isSet(name) && !isSet(needed)) {
+			if (isSet(name) && !isSet(needed) && !isDefault(name)) {
 				throw new TlsConfigurationException(TLS + name + " is set, but " + TLS + needed + " is not.",
 						"Set " + TLS + needed + " as well, or remove " + TLS + name + ".");
 			}

@@ -34,7 +34,8 @@ public final class AuthenticationMetrics implements CallObserver {
 	public static final String AUTHENTICATION = "grpc.security.authentication";
 
 	private static final Set<String> KINDS = Set.of(VerifiedCredential.JWT, VerifiedCredential.OPAQUE_TOKEN,
-			VerifiedCredential.CERTIFICATE, VerifiedCredential.API_KEY, VerifiedCredential.BASIC);
+			VerifiedCredential.CERTIFICATE, VerifiedCredential.ALTS, VerifiedCredential.API_KEY,
+			VerifiedCredential.BASIC);
 
 	private static final String NONE = "none";
 

@@ -141,7 +141,6 @@ class GrpcApiKeyAutoConfigurationTests {
 			"keys[1].secret=c4nary | keys[1]: it has a setting 'secret' that is not supported",
 			"keys[1].allowed-methods=bank.Accounts | keys[1].allowed-methods: 'bank.Accounts' is not a method pattern",
 			"keys[1].allowed-addresses=10.0.0.1/8 | keys[1].allowed-addresses: allowed-addresses cannot have '10.0.0.1/8'",
-			"keys[1].principal=' ' | keys[1].principal: principal is empty",
 			"keyz=c4nary | it has a setting 'keyz' that is not supported",
 			"redis.prefix=x | it has a setting 'prefix' that is not supported" })
 	void runWhenKeyIsBadThenFailureNamesThePropertyAndShowsNoSecret(String property, String reason,

@@ -192,10 +192,15 @@ class GrpcPolicyAutoConfigurationTests {
 					"The file is no usable policy. /allow_rules/0/request/paths/0: '*a*' has a star at both ends"));
 	}
 
-	@ParameterizedTest
-	@ValueSource(strings = { "", "false" })
-	void startWhenNameIsNoFileThenFailsInsteadOfEnforcingNothing(String value) {
-		this.runner.withPropertyValues(FILE + value).run((context) -> assertThat(context).hasFailed());
+	@Test
+	void startWhenNameIsNoFileThenFailsInsteadOfEnforcingNothing() {
+		this.runner.withPropertyValues(FILE + "false").run((context) -> assertThat(context).hasFailed());
+	}
+
+	@Test
+	void startWhenNameIsWrittenDownWithoutAValueThenThereIsNoPolicy() {
+		this.runner.withPropertyValues(FILE, SHADOW)
+			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean(FilePolicy.class));
 	}
 
 	@Test

@@ -15,6 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.diagnostics.FailureAnalysis;
 import org.springframework.boot.security.oauth2.server.resource.autoconfigure.OAuth2ResourceServerAutoConfiguration;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
 import org.springframework.context.annotation.Bean;
@@ -63,6 +64,19 @@ class GrpcSecurityAutoConfigurationTests {
 				.rootCause()
 				.hasMessageContaining(name.substring(0, name.lastIndexOf('.')))
 				.hasMessageContaining("not supported by this version"));
+	}
+
+	@Test
+	void runWhenKeyIsNotSupportedThenItsValueIsNotShown() {
+		this.contextRunner.withPropertyValues("grpc.security.authentication.opaque-tokens.client-secret=s3cret")
+			.run((context) -> {
+				FailureAnalysis analysis = new UnsupportedSettingFailureAnalyzer().analyze(context.getStartupFailure());
+				assertThat(analysis.getDescription() + analysis.getAction())
+					.contains("grpc.security.authentication.opaque-tokens")
+					.doesNotContain("s3cret");
+				assertThat(context.getStartupFailure()).hasStackTraceContaining("opaque-tokens");
+				assertThat(context).getFailure().rootCause().hasMessageNotContaining("s3cret");
+			});
 	}
 
 	@ParameterizedTest

@@ -83,8 +83,8 @@ class AuthenticationMetricsIT {
 
 	@ParameterizedTest
 	@CsvSource({ "x-token=jwt,jwt,success", "x-key=api-key,api-key,success", "x-own=evil-1,custom,success",
-			"x-token=bad,jwt,refused", "x-key=bad,api-key,refused", "x-own=bad,custom,refused",
-			"x-token=unknown,jwt,unavailable", "x-token=jwt;x-key=api-key,several,success",
+			"x-own=alts,alts,success", "x-token=bad,jwt,refused", "x-key=bad,api-key,refused",
+			"x-own=bad,custom,refused", "x-token=unknown,jwt,unavailable", "x-token=jwt;x-key=api-key,several,success",
 			"x-token=jwt;x-key=bad,api-key,refused", "x-token=jwt;x-flood=1,none,limited", "x=1,none,anonymous" })
 	void callWhenItIsAuthenticatedThenCountedByKindAndOutcome(String headers, String kind, String outcome) {
 		try (TestServer server = serve()) {

@@ -5,6 +5,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
+
 import org.springframework.core.convert.converter.Converter;
 import org.springframework.security.authentication.AbstractAuthenticationToken;
 import org.springframework.security.core.GrantedAuthority;
@@ -20,11 +22,11 @@ final class ClaimsAuthenticationConverter implements Converter<Jwt, AbstractAuth
 
 	private final String principalClaim;
 
-	private final List<JwtIssuer.AuthoritiesClaim> authorities;
+	private final List<AuthoritiesClaim> authorities;
 
 	private final JwtAuthenticationConverter converter = new JwtAuthenticationConverter();
 
-	ClaimsAuthenticationConverter(String principalClaim, List<JwtIssuer.AuthoritiesClaim> authorities) {
+	ClaimsAuthenticationConverter(String principalClaim, List<AuthoritiesClaim> authorities) {
 		this.principalClaim = principalClaim;
 		this.authorities = authorities;
 		this.converter.setPrincipalClaimName(principalClaim);
@@ -41,7 +43,7 @@ final class ClaimsAuthenticationConverter implements Converter<Jwt, AbstractAuth
 
 	private Collection<GrantedAuthority> authorities(Jwt jwt) {
 		Set<GrantedAuthority> granted = new LinkedHashSet<>();
-		for (JwtIssuer.AuthoritiesClaim claim : this.authorities) {
+		for (AuthoritiesClaim claim : this.authorities) {
 			granted.addAll(claim.authorities(jwt.getClaims()));
 		}
 		return granted;

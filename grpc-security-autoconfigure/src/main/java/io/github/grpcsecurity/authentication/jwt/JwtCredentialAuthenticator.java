@@ -1,9 +1,11 @@
 package io.github.grpcsecurity.authentication.jwt;
 
 import java.time.Duration;
+import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,12 +21,15 @@ import java.util.function.BiPredicate;
 import java.util.stream.Collectors;
 
 import com.nimbusds.jose.proc.BadJWSException;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.authentication.AuthorizationHeader;
+import io.github.grpcsecurity.authentication.CertificateConfirmation;
 import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.authentication.jwt.InspectedToken.MalformedTokenException;
 import io.github.grpcsecurity.authentication.jwt.TokenClaims.UnacceptableClaimException;
+import io.github.grpcsecurity.remote.RemoteHttp;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
@@ -43,6 +48,7 @@ import org.springframework.security.oauth2.jwt.JwtClaimNames;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtException;
 import org.springframework.security.oauth2.jwt.JwtValidationException;
+import org.springframework.security.oauth2.server.resource.authentication.AbstractOAuth2TokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationProvider;
 import org.springframework.util.Assert;
@@ -203,12 +209,17 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 
 	@Override
 	public Set<String> kinds() {
-		return Set.of(VerifiedCredential.JWT, BEARER);
+		return idle() ? Set.of() : Set.of(VerifiedCredential.JWT, BEARER);
+	}
+
+	/** Whether it is here for a provider of the application that is about no tokens. */
+	private boolean idle() {
+		return this.issuers.isEmpty() && this.resolvedIssuers == null && this.userProviders == null;
 	}
 
 	@Override
 	public boolean supports(AuthorizationHeader authorization) {
-		return authorization.hasScheme(SCHEME);
+		return !idle() && authorization.hasScheme(SCHEME);
 	}
 
 	@Override
@@ -220,7 +231,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		if (token.length() > this.maxTokenSize) {
 			return refused("token is too large");
 		}
-		if (!wellFormed(token)) {
+		if (!authorization.wellFormedToken()) {
 			return refused("bearer token is malformed");
 		}
 		VerifiedTokenCache.Entry known = (this.cache != null) ? this.cache.find(token) : null;
@@ -233,23 +244,6 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 			return askUserProviders(call, request, "no issuer is configured");
 		}
 		return authenticate(call, request);
-	}
-
-	/** Whether a token is a {@code b64token} (RFC 6750 2.1). */
-	private static boolean wellFormed(String token) {
-		int end = token.length();
-		while (end > 0 && token.charAt(end - 1) == '=') {
-			end--;
-		}
-		for (int i = 0; i < end; i++) {
-			char c = token.charAt(i);
-			boolean allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-					|| "-._~+/".indexOf(c) >= 0;
-			if (!allowed) {
-				return false;
-			}
-		}
-		return end > 0;
 	}
 
 	private CredentialResult authenticate(SecuredCall call, BearerTokenAuthenticationToken request) {
@@ -376,13 +370,17 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		if (!authentication.isAuthenticated()) {
 			return refused("token was not authenticated");
 		}
-		String violation = CertificateBinding.violation(authentication, call.peerIdentity());
+		Jwt jwt = jwt(authentication);
+		Map<String, Object> claims = (jwt != null) ? jwt.getClaims() : attributes(authentication);
+		String violation = CertificateConfirmation.violation(claims, false, call.peerIdentity());
 		if (violation != null) {
 			return refused(violation);
 		}
-		Jwt jwt = CertificateBinding.jwt(authentication);
 		if (jwt == null) {
-			return CredentialResult.authenticated(VerifiedCredential.of(BEARER, authentication));
+			return CredentialResult.authenticated(VerifiedCredential.builder(BEARER, Subject.USER, authentication)
+				.expiresAt(expiresAt(authentication))
+				.claims(claims)
+				.build());
 		}
 		return CredentialResult
 			.authenticated(VerifiedCredential.builder(VerifiedCredential.JWT, Subject.USER, authentication)
@@ -393,6 +391,24 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 				.expiresAt(jwt.getExpiresAt())
 				.claims(jwt.getClaims())
 				.build());
+	}
+
+	static @Nullable Jwt jwt(Authentication authentication) {
+		if (authentication.getCredentials() instanceof Jwt jwt) {
+			return jwt;
+		}
+		return (authentication.getPrincipal() instanceof Jwt jwt) ? jwt : null;
+	}
+
+	/** What an application's provider found out about a token that is none of ours. */
+	private static Map<String, Object> attributes(Authentication authentication) {
+		return (authentication instanceof AbstractOAuth2TokenAuthenticationToken<?> token)
+				? Collections.unmodifiableMap(token.getTokenAttributes()) : Map.of();
+	}
+
+	private static @Nullable Instant expiresAt(Authentication authentication) {
+		return (authentication instanceof AbstractOAuth2TokenAuthenticationToken<?> token)
+				? token.getToken().getExpiresAt() : null;
 	}
 
 	private static CredentialResult refused(String reason) {
@@ -431,6 +447,8 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 		private int maxResolvedIssuers = 100;
 
 		private @Nullable ScheduledExecutorService scheduler;
+
+		private @Nullable RemoteHttp http;
 
 		private Builder(GrpcSecurityThreads threads) {
 			this.threads = threads;
@@ -607,12 +625,16 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 			return new TokenIssuer(issuer, keys(issuer), this.clockSkew, this.clock, this.converter);
 		}
 
-		private IssuerKeys keys(JwtIssuer issuer) {
+		// Issuers are also resolved later, by calls
+		private synchronized IssuerKeys keys(JwtIssuer issuer) {
 			VerificationKeys keys = issuer.keys();
 			if (keys != null) {
 				return IssuerKeys.fixed(keys);
 			}
-			KeyServer server = new KeyServer(issuer.issuer(), issuer.jwkSetUri(), this.threads.executor());
+			if (this.http == null) {
+				this.http = KeyServer.http(this.threads.executor());
+			}
+			KeyServer server = new KeyServer(issuer.issuer(), issuer.jwkSetUri(), this.http);
 			return new RemoteKeys(issuer.issuer(), server::fetch,
 					(this.scheduler != null) ? this.scheduler : this.threads.scheduler(), this.clock,
 					this.outageTolerance);
@@ -623,7 +645,7 @@ public final class JwtCredentialAuthenticator implements CredentialAuthenticator
 			if (this.decoder != null && this.issuers.isEmpty() && this.resolver == null) {
 				JwtAuthenticationProvider provider = new JwtAuthenticationProvider(this.decoder);
 				provider.setJwtAuthenticationConverter((this.converter != null) ? this.converter
-						: new ClaimsAuthenticationConverter("sub", JwtIssuer.DEFAULT_AUTHORITIES));
+						: new ClaimsAuthenticationConverter("sub", AuthoritiesClaim.DEFAULTS));
 				all.add((this.users != null) ? new UserDetailsAuthenticationProvider(this.users).after(provider)
 						: provider);
 			}

@@ -13,11 +13,11 @@ import java.util.Objects;
 import java.util.Set;
 
 import com.nimbusds.jose.JWSAlgorithm;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
+import io.github.grpcsecurity.remote.RemoteHttp;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.core.io.Resource;
-import org.springframework.security.core.GrantedAuthority;
-import org.springframework.security.core.authority.SimpleGrantedAuthority;
 import org.springframework.util.Assert;
 import org.springframework.util.StringUtils;
 
@@ -33,10 +33,6 @@ public final class JwtIssuer {
 
 	/** The algorithms that are accepted unless others are named. */
 	public static final Set<String> DEFAULT_ALGORITHMS = ordered("RS256", "PS256", "ES256", "EdDSA");
-
-	/** The claims that authorities come from unless others are named. */
-	public static final List<AuthoritiesClaim> DEFAULT_AUTHORITIES = List.of(new AuthoritiesClaim("scope", "SCOPE_"),
-			new AuthoritiesClaim("scp", "SCOPE_"), new AuthoritiesClaim("roles", "ROLE_"));
 
 	/**
 	 * The longest time between issue and expiry that is accepted unless another is set.
@@ -106,27 +102,6 @@ public final class JwtIssuer {
 	}
 
 	/**
-	 * Checks that keys fetched from an address cannot be swapped on the way.
-	 * @throws IllegalArgumentException if it is neither HTTPS nor on this machine
-	 */
-	static void requireSecure(URI uri) {
-		String scheme = String.valueOf(uri.getScheme()).toLowerCase(Locale.ROOT);
-		String host = uri.getHost();
-		if (host == null || uri.getRawUserInfo() != null || !(scheme.equals("https") || scheme.equals("http"))) {
-			throw new IllegalArgumentException("it is no address that keys can be fetched from: use https://host/path");
-		}
-		if (scheme.equals("http") && !loopback(host)) {
-			throw new IllegalArgumentException("keys fetched without TLS can be swapped on the way: use https://"
-					+ " (http:// is taken for loopback addresses only)");
-		}
-	}
-
-	private static boolean loopback(String host) {
-		return host.equalsIgnoreCase("localhost") || host.equals("[::1]")
-				|| host.matches("127\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}");
-	}
-
-	/**
 	 * The issuer's name.
 	 * @return the {@code iss} of its tokens
 	 */
@@ -184,54 +159,6 @@ public final class JwtIssuer {
 		return "JwtIssuer " + this.issuer;
 	}
 
-	/**
-	 * A claim whose values become authorities.
-	 *
-	 * @param claim name of the claim, or a dotted path to it such as
-	 * {@code realm_access.roles}; its value is a list or a string with spaces between
-	 * @param prefix what is put in front of each value
-	 */
-	public record AuthoritiesClaim(String claim, String prefix) {
-
-		public AuthoritiesClaim {
-			Assert.hasText(claim, "it names no claim");
-			Objects.requireNonNull(prefix, "prefix");
-		}
-
-		/**
-		 * The authorities that this claim gives.
-		 * @param claims all claims of a token
-		 * @return one authority for each word of a text, or each text of a list
-		 */
-		public Collection<GrantedAuthority> authorities(Map<String, Object> claims) {
-			Set<GrantedAuthority> granted = new LinkedHashSet<>();
-			Object value = find(claims, this.claim);
-			if (value instanceof String text) {
-				for (String name : StringUtils.tokenizeToStringArray(text, " ")) {
-					granted.add(new SimpleGrantedAuthority(this.prefix + name));
-				}
-			}
-			else if (value instanceof Collection<?> names) {
-				for (Object name : names) {
-					if (name instanceof String text && StringUtils.hasText(text)) {
-						granted.add(new SimpleGrantedAuthority(this.prefix + text));
-					}
-				}
-			}
-			return granted;
-		}
-
-		private static @Nullable Object find(Map<?, ?> claims, String path) {
-			Object value = claims.get(path);
-			int dot = path.indexOf('.');
-			if (value == null && dot > 0 && claims.get(path.substring(0, dot)) instanceof Map<?, ?> nested) {
-				return find(nested, path.substring(dot + 1));
-			}
-			return value;
-		}
-
-	}
-
 	/** Collects what is known about an issuer. Not thread-safe. */
 	public static final class Builder {
 
@@ -247,7 +174,7 @@ public final class JwtIssuer {
 
 		private String principalClaim = "sub";
 
-		private List<AuthoritiesClaim> authorities = DEFAULT_AUTHORITIES;
+		private List<AuthoritiesClaim> authorities = AuthoritiesClaim.DEFAULTS;
 
 		private @Nullable JwtProfile profile;
 
@@ -268,7 +195,7 @@ public final class JwtIssuer {
 		 * @throws IllegalArgumentException if it is neither
 		 */
 		public Builder jwkSetUri(URI uri) {
-			requireSecure(uri);
+			RemoteHttp.requireSecure(uri);
 			this.jwkSetUri = uri;
 			return this;
 		}
@@ -419,11 +346,13 @@ public final class JwtIssuer {
 
 		private void requireDiscoverable() {
 			try {
-				requireSecure(KeyServer.discoveryUri(this.issuer));
+				RemoteHttp.requireSecure(KeyServer.discoveryUri(this.issuer));
 			}
 			catch (IllegalArgumentException ex) {
-				throw new IllegalArgumentException("the keys of issuer '" + this.issuer + "' cannot be discovered: "
-						+ ex.getMessage() + ", or say where the keys are", ex);
+				throw new IllegalArgumentException(
+						"the keys of issuer '" + this.issuer + "' cannot be discovered from its name ("
+								+ ex.getMessage() + "): say where they are, with a JWK set or a file",
+						ex);
 			}
 		}
 

@@ -1,25 +1,17 @@
 package io.github.grpcsecurity.authentication.jwt;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.URI;
-import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.text.ParseException;
 import java.time.Duration;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
-import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Executor;
-import java.util.concurrent.Flow;
-import java.util.concurrent.TimeUnit;
 
 import com.nimbusds.jose.util.JSONObjectUtils;
+import io.github.grpcsecurity.remote.RemoteHttp;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,13 +25,9 @@ final class KeyServer {
 
 	static final int MAX_BYTES = 50 * 1024;
 
-	private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(1);
+	static final Duration TIMEOUT = Duration.ofSeconds(2);
 
-	private static final long TIMEOUT_MILLIS = 2000;
-
-	private final HttpClient client;
-
-	private final Executor executor;
+	private final RemoteHttp http;
 
 	private final String issuer;
 
@@ -48,16 +36,19 @@ final class KeyServer {
 	// What discovery found, until a fetch from there fails
 	private volatile @Nullable URI discoveredUri;
 
-	KeyServer(String issuer, @Nullable URI jwkSetUri, Executor executor) {
+	/**
+	 * Starts to look after the keys of an issuer.
+	 * @param http fetches them; the same for all issuers, because each has threads
+	 */
+	KeyServer(String issuer, @Nullable URI jwkSetUri, RemoteHttp http) {
 		this.issuer = issuer;
 		this.configuredUri = jwkSetUri;
-		this.executor = executor;
-		this.client = HttpClient.newBuilder()
-			.version(HttpClient.Version.HTTP_1_1)
-			.followRedirects(HttpClient.Redirect.NEVER)
-			.connectTimeout(CONNECT_TIMEOUT)
-			.executor(executor)
-			.build();
+		this.http = http;
+	}
+
+	/** Opens what fetches the keys of any number of issuers. */
+	static RemoteHttp http(Executor executor) {
+		return new RemoteHttp(executor, TIMEOUT, MAX_BYTES);
 	}
 
 	/**
@@ -97,7 +88,7 @@ final class KeyServer {
 			if (uri == null) {
 				throw new CompletionException(new IOException("the discovery document has no jwks_uri"));
 			}
-			JwtIssuer.requireSecure(uri);
+			RemoteHttp.requireSecure(uri);
 			if ("https".equalsIgnoreCase(URI.create(issuer).getScheme())
 					&& !"https".equalsIgnoreCase(uri.getScheme())) {
 				throw new CompletionException(new IOException("the discovery document leads away from https"));
@@ -125,96 +116,8 @@ final class KeyServer {
 	}
 
 	private CompletableFuture<String> get(URI uri) {
-		HttpRequest request = HttpRequest.newBuilder(uri)
-			.header("accept", "application/json, application/jwk-set+json")
-			.timeout(Duration.ofMillis(TIMEOUT_MILLIS))
-			.build();
-		CompletableFuture<String> body = new CompletableFuture<>();
-		// Looking up the host may block, so not even that happens on the caller's thread
-		this.executor.execute(() -> send(request, body));
-		return body;
-	}
-
-	private void send(HttpRequest request, CompletableFuture<String> body) {
-		CompletableFuture<HttpResponse<String>> exchange;
-		try {
-			exchange = this.client.sendAsync(request, (response) -> new BoundedBody(response.statusCode()));
-		}
-		catch (RuntimeException ex) {
-			body.completeExceptionally(ex);
-			return;
-		}
-		// The timeout of the request ends with the headers; this one bounds the body, too
-		body.orTimeout(TIMEOUT_MILLIS, TimeUnit.MILLISECONDS).exceptionally((failure) -> {
-			exchange.cancel(true);
-			return "";
-		});
-		exchange.thenAccept((response) -> body.complete(response.body())).exceptionally((failure) -> {
-			body.completeExceptionally(failure);
-			return null;
-		});
-	}
-
-	/** Collects a body unless it is too large or comes with an error. */
-	private static final class BoundedBody implements HttpResponse.BodySubscriber<String> {
-
-		private final CompletableFuture<String> body = new CompletableFuture<>();
-
-		private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-
-		private final int status;
-
-		private Flow.@Nullable Subscription subscription;
-
-		BoundedBody(int status) {
-			this.status = status;
-		}
-
-		@Override
-		public CompletionStage<String> getBody() {
-			return this.body;
-		}
-
-		@Override
-		public void onSubscribe(Flow.Subscription subscription) {
-			this.subscription = subscription;
-			if (this.status != 200) {
-				fail(new IOException("HTTP status " + this.status));
-				return;
-			}
-			subscription.request(Long.MAX_VALUE);
-		}
-
-		@Override
-		public void onNext(List<ByteBuffer> buffers) {
-			for (ByteBuffer buffer : buffers) {
-				if (this.bytes.size() + buffer.remaining() > MAX_BYTES) {
-					fail(new IOException("more than " + MAX_BYTES + " bytes"));
-					return;
-				}
-				byte[] chunk = new byte[buffer.remaining()];
-				buffer.get(chunk);
-				this.bytes.write(chunk, 0, chunk.length);
-			}
-		}
-
-		private void fail(IOException failure) {
-			if (this.subscription != null) {
-				this.subscription.cancel();
-			}
-			this.body.completeExceptionally(failure);
-		}
-
-		@Override
-		public void onError(Throwable failure) {
-			this.body.completeExceptionally(failure);
-		}
-
-		@Override
-		public void onComplete() {
-			this.body.complete(this.bytes.toString(StandardCharsets.UTF_8));
-		}
-
+		return this.http
+			.send(HttpRequest.newBuilder(uri).header("accept", "application/json, application/jwk-set+json"));
 	}
 
 }

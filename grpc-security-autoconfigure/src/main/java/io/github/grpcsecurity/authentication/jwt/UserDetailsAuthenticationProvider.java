@@ -27,7 +27,7 @@ final class UserDetailsAuthenticationProvider implements AuthenticationProvider 
 
 	@Override
 	public @Nullable Authentication authenticate(Authentication verified) {
-		Jwt jwt = CertificateBinding.jwt(verified);
+		Jwt jwt = JwtCredentialAuthenticator.jwt(verified);
 		if (jwt == null || !verified.isAuthenticated()) {
 			return null;
 		}

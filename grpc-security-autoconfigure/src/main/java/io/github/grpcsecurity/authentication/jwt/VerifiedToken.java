@@ -5,6 +5,7 @@ import java.time.Instant;
 import java.util.List;
 
 import com.nimbusds.jose.JWSHeader;
+import io.github.grpcsecurity.authentication.CertificateConfirmation;
 import io.github.grpcsecurity.server.PeerIdentity;
 import io.github.grpcsecurity.server.VerifiedCredential;
 import io.github.grpcsecurity.server.VerifiedCredential.Subject;
@@ -92,12 +93,14 @@ final class VerifiedToken {
 	 * @return why it must not be taken from there; {@code null} when it may
 	 */
 	@Nullable String violation(@Nullable PeerIdentity caller) {
-		return CertificateBinding.violation(this.jwt, this.issuer.description().requiresCertificateBinding(), caller);
+		return CertificateConfirmation.violation(this.jwt.getClaims(),
+				this.issuer.description().requiresCertificateBinding(), caller);
 	}
 
 	/** Whether it matters who presents it. */
 	boolean bound() {
-		return this.issuer.description().requiresCertificateBinding() || CertificateBinding.bound(this.jwt);
+		return this.issuer.description().requiresCertificateBinding()
+				|| CertificateConfirmation.bound(this.jwt.getClaims());
 	}
 
 	VerifiedCredential credential(Authentication authentication) {

@@ -8,6 +8,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Predicate;
 
+import io.github.grpcsecurity.authentication.TokenHash;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.security.core.Authentication;

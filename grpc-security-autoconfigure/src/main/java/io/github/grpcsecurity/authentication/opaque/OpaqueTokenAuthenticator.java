@@ -1,9 +1,6 @@
 package io.github.grpcsecurity.authentication.opaque;
 
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
@@ -25,6 +22,7 @@ import io.github.grpcsecurity.authentication.CertificateConfirmation;
 import io.github.grpcsecurity.authentication.CredentialAuthenticator;
 import io.github.grpcsecurity.authentication.CredentialResult;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
+import io.github.grpcsecurity.authentication.TokenHash;
 import io.github.grpcsecurity.remote.CircuitBreaker;
 import io.github.grpcsecurity.remote.HttpStatusException;
 import io.github.grpcsecurity.server.Refusal;
@@ -80,13 +78,15 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 
 	private final int maxTokenSize;
 
+	private final TokenHash.Hasher hasher;
+
 	private final boolean leaveJwts;
 
 	private final int maxConcurrent;
 
 	private final OpaqueTokenAuthenticationConverter converter;
 
-	private final AsyncCache<ByteBuffer, Answer> answers;
+	private final AsyncCache<TokenHash, Answer> answers;
 
 	private final CircuitBreaker breaker;
 
@@ -103,6 +103,7 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 		this.executor = builder.executor;
 		this.clock = builder.clock;
 		this.maxTokenSize = builder.maxTokenSize;
+		this.hasher = new TokenHash.Hasher(this.maxTokenSize);
 		this.leaveJwts = builder.leaveJwts;
 		this.maxConcurrent = builder.maxConcurrent;
 		this.converter = builder.converter;
@@ -112,7 +113,7 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 			.maximumSize(builder.maxEntries)
 			.ticker(this::nanos)
 			.executor(Runnable::run)
-			.expireAfter(Expiry.creating((ByteBuffer key, Answer answer) -> answer.remember(this.clock.instant(), ttl)))
+			.expireAfter(Expiry.creating((TokenHash key, Answer answer) -> answer.remember(this.clock.instant(), ttl)))
 			.buildAsync();
 	}
 
@@ -187,7 +188,7 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 
 	/** What is or will be known about a token; {@code null} if nobody can be asked. */
 	private @Nullable CompletableFuture<Answer> answer(String token) {
-		ByteBuffer key = ByteBuffer.wrap(sha256(token));
+		TokenHash key = this.hasher.hash(token);
 		CompletableFuture<Answer> known = this.answers.getIfPresent(key);
 		if (known != null) {
 			this.remembered.increment();
@@ -307,15 +308,6 @@ public final class OpaqueTokenAuthenticator implements CredentialAuthenticator {
 
 	private static @Nullable Instant instant(Map<String, Object> claims, String name) {
 		return (claims.get(name) instanceof Instant instant) ? instant : null;
-	}
-
-	private static byte[] sha256(String token) {
-		try {
-			return MessageDigest.getInstance("SHA-256").digest(token.getBytes(StandardCharsets.US_ASCII));
-		}
-		catch (NoSuchAlgorithmException ex) {
-			throw new IllegalStateException("Every Java platform has SHA-256", ex);
-		}
 	}
 
 	private static CredentialResult refused(String reason) {

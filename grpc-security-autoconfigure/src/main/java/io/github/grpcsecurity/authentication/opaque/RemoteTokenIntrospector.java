@@ -20,7 +20,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Executor;
 
 import com.nimbusds.jose.util.JSONObjectUtils;
-import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.remote.RemoteHttp;
 import org.jspecify.annotations.Nullable;
 
@@ -56,7 +56,7 @@ public final class RemoteTokenIntrospector implements TokenIntrospector {
 
 	private final String principalClaim;
 
-	private final List<JwtIssuer.AuthoritiesClaim> authorities;
+	private final List<AuthoritiesClaim> authorities;
 
 	private RemoteTokenIntrospector(Builder builder) {
 		this.http = new RemoteHttp(builder.executor, builder.timeout, MAX_BYTES);
@@ -182,7 +182,7 @@ public final class RemoteTokenIntrospector implements TokenIntrospector {
 
 		private String principalClaim = OAuth2TokenIntrospectionClaimNames.SUB;
 
-		private List<JwtIssuer.AuthoritiesClaim> authorities = JwtIssuer.DEFAULT_AUTHORITIES;
+		private List<AuthoritiesClaim> authorities = AuthoritiesClaim.DEFAULTS;
 
 		private Builder(URI uri, String clientId, String clientSecret, Executor executor) {
 			RemoteHttp.requireSecure(uri);
@@ -242,7 +242,7 @@ public final class RemoteTokenIntrospector implements TokenIntrospector {
 		 * @param authorities the claims, in order
 		 * @return this builder
 		 */
-		public Builder authorities(List<JwtIssuer.AuthoritiesClaim> authorities) {
+		public Builder authorities(List<AuthoritiesClaim> authorities) {
 			this.authorities = authorities;
 			return this;
 		}

@@ -20,6 +20,7 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 import io.github.grpcsecurity.authentication.AuthenticationStage;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.authentication.GrpcAuthenticationDetails;
 import io.github.grpcsecurity.authentication.jwt.TestTokens.Token;
 import io.github.grpcsecurity.server.CallDecision;
@@ -55,6 +56,8 @@ import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationToken;
+import org.springframework.security.oauth2.server.resource.authentication.OpaqueTokenAuthenticationProvider;
+import org.springframework.security.oauth2.server.resource.introspection.OAuth2IntrospectionAuthenticatedPrincipal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
@@ -417,7 +420,7 @@ class JwtCredentialAuthenticatorTests {
 		JwtIssuer issuer = TestTokens.issuer()
 			.publicKeys(TestTokens.file(TestTokens.jwkSet()))
 			.principalClaim("preferred_username")
-			.authorities(List.of(new JwtIssuer.AuthoritiesClaim("realm_access.roles", "ROLE_")))
+			.authorities(List.of(new AuthoritiesClaim("realm_access.roles", "ROLE_")))
 			.build();
 		try (TestServer server = serve(authenticator().issuers(List.of(issuer)).build())) {
 			Authentication caller = identify(server,
@@ -500,6 +503,25 @@ class JwtCredentialAuthenticatorTests {
 				.isEqualTo(Code.UNAUTHENTICATED);
 			assertThat(type.call(server.channel(), TestTokens.bearer("down"), "x").code()).isEqualTo(Code.UNAVAILABLE);
 			assertThat(asked).containsExactly("opaque", "other", "down");
+		}
+	}
+
+	@Test
+	void callWhenProviderUnderstandsATokenThenItsExpiryAndBindingCount() {
+		Instant expiresAt = Instant.now().plusSeconds(600);
+		AuthenticationProvider provider = new OpaqueTokenAuthenticationProvider((token) -> {
+			Map<String, Object> claims = new LinkedHashMap<>(Map.of("sub", "carol", "exp", expiresAt));
+			if (token.equals("bound")) {
+				claims.put("cnf", Map.of("x5t#S256", "another"));
+			}
+			return new OAuth2IntrospectionAuthenticatedPrincipal("carol", claims, List.of());
+		});
+		try (TestServer server = serve(authenticator().providers(List.of(provider)).build())) {
+			assertThat(CallType.UNARY.call(server.channel(), TestTokens.bearer("opaque"), "x").code())
+				.isEqualTo(Code.OK);
+			assertThat(this.seen.poll().credential("bearer").expiresAt()).isEqualTo(expiresAt);
+			assertThat(CallType.UNARY.call(server.channel(), TestTokens.bearer("bound"), "x").code())
+				.isEqualTo(Code.UNAUTHENTICATED);
 		}
 	}
 

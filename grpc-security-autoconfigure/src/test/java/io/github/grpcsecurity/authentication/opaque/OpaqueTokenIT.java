@@ -25,7 +25,7 @@ import java.util.function.Consumer;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.github.grpcsecurity.authentication.AuthenticationStage;
-import io.github.grpcsecurity.authentication.jwt.JwtIssuer;
+import io.github.grpcsecurity.authentication.AuthoritiesClaim;
 import io.github.grpcsecurity.server.ForwardedPeer;
 import io.github.grpcsecurity.server.GrpcCaller;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
@@ -440,12 +440,9 @@ class OpaqueTokenIT {
 	@Test
 	void callWhenClaimsAreNamedThenTheyCount() {
 		this.answer.set("{\"active\":true,\"username\":\"bob\",\"realm\":{\"roles\":[\"TELLER\"]}}");
-		try (TestServer server = serve(
-				authenticator(
-						(remote) -> remote.principalClaim("username")
-							.authorities(List.of(new JwtIssuer.AuthoritiesClaim("realm.roles", "ROLE_"))),
-						(builder) -> {
-						}))) {
+		try (TestServer server = serve(authenticator((remote) -> remote.principalClaim("username")
+			.authorities(List.of(new AuthoritiesClaim("realm.roles", "ROLE_"))), (builder) -> {
+			}))) {
 			CallType.UNARY.call(server.channel(), bearer("t"), "x");
 
 			assertThat(lastCaller().name()).isEqualTo("bob");

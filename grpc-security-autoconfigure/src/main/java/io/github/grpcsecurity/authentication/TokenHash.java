@@ -1,4 +1,4 @@
-package io.github.grpcsecurity.authentication.jwt;
+package io.github.grpcsecurity.authentication;
 
 import java.nio.ByteBuffer;
 import java.security.DigestException;
@@ -13,8 +13,9 @@ import java.util.Arrays;
  * @param second the second eight bytes
  * @param third the third eight bytes
  * @param fourth the last eight bytes
+ * @since 0.1.0
  */
-record TokenHash(long first, long second, long third, long fourth) {
+public record TokenHash(long first, long second, long third, long fourth) {
 
 	@Override
 	public int hashCode() {
@@ -23,19 +24,24 @@ record TokenHash(long first, long second, long third, long fourth) {
 	}
 
 	/** Computes hashes. Thread-safe; allocates nothing but the result. */
-	static final class Hasher {
+	public static final class Hasher {
 
 		private final ThreadLocal<Scratch> scratch;
 
-		Hasher(int maxTokenSize) {
+		/**
+		 * Creates a hasher.
+		 * @param maxTokenSize length of the longest token that it will see
+		 */
+		public Hasher(int maxTokenSize) {
 			this.scratch = ThreadLocal.withInitial(() -> new Scratch(Math.max(maxTokenSize, Scratch.DIGEST_LENGTH)));
 		}
 
 		/**
 		 * Hashes a token.
 		 * @param token ASCII, not longer than the limit
+		 * @return its hash
 		 */
-		TokenHash hash(String token) {
+		public TokenHash hash(String token) {
 			return this.scratch.get().hash(token);
 		}
 
