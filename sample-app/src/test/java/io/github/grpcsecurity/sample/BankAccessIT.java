@@ -16,9 +16,7 @@ import org.springframework.context.ConfigurableApplicationContext;
  */
 class BankAccessIT {
 
-	private static final String REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-
-	private static final String OLD_REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+	private static final String REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
 	@TempDir
 	private Path directory;
@@ -42,8 +40,8 @@ class BankAccessIT {
 				.caller(CallDescription.credential("certificate", "auditor", "ROLE_AUDITOR"))
 				.allows("bank.Accounts/Reconcile")
 				.anonymous()
-				.allows("grpc.health.v1.Health/Check", "grpc.health.v1.Health/List", "grpc.health.v1.Health/Watch")
-				.denies(REFLECTION, OLD_REFLECTION)
+				.allows("grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch")
+				.denies(REFLECTION)
 				.denies("bank.Accounts/Transfer", transferOf(1))
 				.deniesEverythingElse()
 				.verify();
