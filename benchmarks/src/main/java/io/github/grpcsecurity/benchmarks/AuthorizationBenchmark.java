@@ -98,8 +98,8 @@ public class AuthorizationBenchmark {
 			case "rule-word" -> builder.rule("**", "authenticated");
 			case "rule-spel" -> builder.rule("**", "hasAuthority('SCOPE_echo')");
 			case "rule-cel" -> builder.rules(List.of(rule("**", "'SCOPE_echo' in auth.authorities")));
-			case "rule-cel-message" -> builder
-				.rules(List.of(rule("**", "message.text != 'secret' || 'ROLE_TELLER' in auth.authorities")));
+			case "rule-cel-message" ->
+				builder.rules(List.of(rule("**", "message.text != 'secret' || 'ROLE_TELLER' in auth.authorities")));
 			default -> {
 			}
 		}
@@ -121,7 +121,10 @@ public class AuthorizationBenchmark {
 		return this.stub.unary(MESSAGE);
 	}
 
-	/** What 1,000 rules with conditions cost at startup, the plans of all methods included. */
+	/**
+	 * What 1,000 rules with conditions cost at startup, the plans of all methods
+	 * included.
+	 */
 	@State(Scope.Benchmark)
 	@BenchmarkMode(Mode.SingleShotTime)
 	@OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -140,10 +143,8 @@ public class AuthorizationBenchmark {
 			EchoGrpc.EchoImplBase service = new Echo();
 			GrpcServerSecurity security = GrpcServerSecurity.builder()
 				.executor(Runnable::run)
-				.stages(List.of(AuthorizationStage.builder()
-					.conditions(new CelConditionCompiler())
-					.rules(rules)
-					.build()))
+				.stages(List
+					.of(AuthorizationStage.builder().conditions(new CelConditionCompiler()).rules(rules).build()))
 				.build();
 			security.install(InProcessServerBuilder.forName("startup").addService(service),
 					List.of(new SecuredService(service.bindService(), service, "echo")));

@@ -101,8 +101,8 @@ public class PolicyBenchmark {
 			String headers = this.variant.equals("headers")
 					? ", \"headers\": [{\"key\": \"tenant\", \"values\": [\"tenant-" + i + "\"]}]" : "";
 			rules.append((i > 0) ? ", " : "")
-				.append("{\"name\": \"rule-" + i + "\", " + source + "\"request\": {\"paths\": [\"" + path + "\"]" + headers
-						+ "}}");
+				.append("{\"name\": \"rule-" + i + "\", " + source + "\"request\": {\"paths\": [\"" + path + "\"]"
+						+ headers + "}}");
 		}
 		return "{\"name\": \"bench\", \"allow_rules\": [" + rules + "]}";
 	}

@@ -35,8 +35,8 @@ import org.springframework.data.redis.connection.RedisStandaloneConfiguration;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 /**
- * One decision about one rule whose permits are in Redis, on port 6379 of this machine
- * or the one that the system property {@code redis.port} names.
+ * One decision about one rule whose permits are in Redis, on port 6379 of this machine or
+ * the one that the system property {@code redis.port} names.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
@@ -72,8 +72,8 @@ public class RateLimitBenchmark {
 				Status.Code.RESOURCE_EXHAUSTED);
 		Duration budget = Duration.ofSeconds(1);
 		RedisRateLimiter redis = new RedisRateLimiter(this.connectionFactory, "benchmark:", Runnable::run);
-		SharedPermits shared = this.variant.equals("round-trip") ? redis : new LeasingPermits(redis,
-				Duration.ofSeconds(1), 0.1, budget, 1000, this.timer, System::nanoTime);
+		SharedPermits shared = this.variant.equals("round-trip") ? redis
+				: new LeasingPermits(redis, Duration.ofSeconds(1), 0.1, budget, 1000, this.timer, System::nanoTime);
 		this.limiter = new FailoverRateLimiter(shared, new InMemoryRateLimiter(1000, System::nanoTime), List.of(rule),
 				1, budget, this.timer, System::nanoTime);
 		while (this.limiter.fallbackActive()) {

@@ -128,13 +128,14 @@ public class TokenBenchmark {
 	}
 
 	private static String jwkSet(KeyPair keys) {
-		Object jwk = (keys.getPublic() instanceof java.security.interfaces.RSAPublicKey rsa)
-				? new com.nimbusds.jose.jwk.RSAKey.Builder(rsa).keyID("key").build().toJSONString()
-				: new com.nimbusds.jose.jwk.ECKey.Builder(com.nimbusds.jose.jwk.Curve.P_256,
-						(java.security.interfaces.ECPublicKey) keys.getPublic())
-					.keyID("key")
-					.build()
-					.toJSONString();
+		Object jwk = (keys
+			.getPublic() instanceof java.security.interfaces.RSAPublicKey rsa)
+					? new com.nimbusds.jose.jwk.RSAKey.Builder(rsa).keyID("key").build().toJSONString()
+					: new com.nimbusds.jose.jwk.ECKey.Builder(com.nimbusds.jose.jwk.Curve.P_256,
+							(java.security.interfaces.ECPublicKey) keys.getPublic())
+						.keyID("key")
+						.build()
+						.toJSONString();
 		return "{\"keys\":[" + jwk + "]}";
 	}
 
@@ -155,7 +156,8 @@ public class TokenBenchmark {
 		})).build().install(builder, List.of(new SecuredService(service.bindService(), service, "echo")));
 		this.server = builder.build().start();
 		this.channel = InProcessChannelBuilder.forName("tokens").build();
-		// Nobody answers, so the call stays open: nothing is computed for one that is over
+		// Nobody answers, so the call stays open: nothing is computed for one that is
+		// over
 		EchoGrpc.newFutureStub(this.channel).unary(EchoMessage.getDefaultInstance());
 		while (seen.get() == null) {
 			Thread.onSpinWait();

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.RandomAccess;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -25,10 +26,10 @@ import org.springframework.security.access.expression.SecurityExpressionRoot;
 import org.springframework.security.access.expression.method.DefaultMethodSecurityExpressionHandler;
 import org.springframework.security.access.expression.method.MethodSecurityExpressionHandler;
 import org.springframework.security.access.expression.method.MethodSecurityExpressionOperations;
+import org.springframework.security.access.hierarchicalroles.RoleHierarchy;
 import org.springframework.security.authentication.AnonymousAuthenticationToken;
-import org.springframework.security.authorization.AuthorizationManager;
-import org.springframework.security.authorization.AuthorizationResult;
 import org.springframework.security.core.Authentication;
+import org.springframework.security.core.GrantedAuthority;
 import org.springframework.security.core.authority.AuthorityUtils;
 import org.springframework.security.core.parameters.DefaultSecurityParameterNameDiscoverer;
 
@@ -52,7 +53,7 @@ final class AnnotationOpinions {
 
 	private final MethodSecurityExpressionHandler handler;
 
-	private final AuthorizationManager<Collection<String>> authorities;
+	private final @Nullable RoleHierarchy roleHierarchy;
 
 	private final String rolePrefix;
 
@@ -65,11 +66,11 @@ final class AnnotationOpinions {
 	private final DefaultSecurityParameterNameDiscoverer parameterNames = new DefaultSecurityParameterNameDiscoverer();
 
 	AnnotationOpinions(MethodAnnotations annotations, MethodSecurityExpressionHandler handler,
-			AuthorizationManager<Collection<String>> authorities, String rolePrefix, Predicate<String> knownBean,
+			@Nullable RoleHierarchy roleHierarchy, String rolePrefix, Predicate<String> knownBean,
 			Predicate<String> proxiedBean, Consumer<String> warnings) {
 		this.annotations = annotations;
 		this.handler = handler;
-		this.authorities = authorities;
+		this.roleHierarchy = roleHierarchy;
 		this.rolePrefix = rolePrefix;
 		this.knownBean = knownBean;
 		this.proxiedBean = proxiedBean;
@@ -120,10 +121,38 @@ final class AnnotationOpinions {
 
 	private Opinion authorities(String annotation, Set<String> names, JavaMethod method) {
 		Denial denial = new Denial(annotation + " on " + method.describe());
-		return new Opinion(annotation, annotation + " " + names + " on " + method.describe(), (call) -> {
-			AuthorizationResult result = this.authorities.authorize(call::authentication, names);
-			return denial.unless(result != null && result.isGranted(), call);
-		}, null);
+		return new Opinion(annotation, annotation + " " + names + " on " + method.describe(),
+				(call) -> denial.unless(hasAny(call.authentication(), names), call), null);
+	}
+
+	/**
+	 * Decides as Spring Security's {@code AuthoritiesAuthorizationManager} does, without
+	 * an object for the decision.
+	 */
+	private boolean hasAny(Authentication authentication, Set<String> names) {
+		Collection<? extends GrantedAuthority> granted = authentication.getAuthorities();
+		if (this.roleHierarchy != null) {
+			granted = this.roleHierarchy.getReachableGrantedAuthorities(granted);
+		}
+		if (granted instanceof List<? extends GrantedAuthority> list && list instanceof RandomAccess) {
+			for (int i = 0; i < list.size(); i++) {
+				if (has(list.get(i), names)) {
+					return true;
+				}
+			}
+			return false;
+		}
+		for (GrantedAuthority authority : granted) {
+			if (has(authority, names)) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	private static boolean has(GrantedAuthority authority, Set<String> names) {
+		String name = authority.getAuthority();
+		return name != null && names.contains(name);
 	}
 
 	/**

@@ -31,7 +31,6 @@ import org.springframework.security.access.PermissionEvaluator;
 import org.springframework.security.access.expression.method.DefaultMethodSecurityExpressionHandler;
 import org.springframework.security.access.expression.method.MethodSecurityExpressionHandler;
 import org.springframework.security.access.hierarchicalroles.RoleHierarchy;
-import org.springframework.security.authorization.AuthoritiesAuthorizationManager;
 import org.springframework.security.authorization.AuthorizationManagerFactory;
 import org.springframework.security.authorization.DefaultAuthorizationManagerFactory;
 import org.springframework.security.authorization.method.AuthorizationAdvisor;
@@ -89,6 +88,9 @@ public final class AuthorizationStage implements CallStage {
 
 	private final Set<String> warned = new HashSet<>();
 
+	// Guarded by warned
+	private @Nullable String reported;
+
 	private AuthorizationStage(Builder builder) {
 		this.policies = List.copyOf(builder.policies);
 		RuleExpressionHandler ruleHandler = new RuleExpressionHandler();
@@ -97,12 +99,8 @@ public final class AuthorizationStage implements CallStage {
 		Predicate<String> knownBean = (name) -> context != null && context.containsBean(name);
 		this.rules = CompiledRule.compile(builder.rules, ruleHandler, knownBean, builder.conditions);
 		this.recorder = new DecisionRecorder(builder.observer);
-		AuthoritiesAuthorizationManager authorities = new AuthoritiesAuthorizationManager();
-		if (builder.roleHierarchy != null) {
-			authorities.setRoleHierarchy(builder.roleHierarchy);
-		}
 		this.annotations = new AnnotationOpinions(new MethodAnnotations(builder.templateDefaults),
-				builder.methodHandler(), authorities, builder.rolePrefix, knownBean,
+				builder.methodHandler(), builder.roleHierarchy, builder.rolePrefix, knownBean,
 				(name) -> knownBean.test(name) && context != null && methodSecurityProxies(context.getBean(name)),
 				this::warn);
 		this.defaultAccess = builder.defaultAccess;
@@ -136,6 +134,10 @@ public final class AuthorizationStage implements CallStage {
 		if (method.unknown()) {
 			return;
 		}
+		chain(method).addTo(plan, this.recorder, this::named);
+	}
+
+	private AuthorizationChain chain(SecuredMethod method) {
 		List<Opinion> opinions = new ArrayList<>(opinions(method));
 		if (opinions.isEmpty() && !decidedByPolicy(method)) {
 			opinions.add(Opinion.of(this.defaultAccess, "default-access", "default-access"));
@@ -146,15 +148,8 @@ public final class AuthorizationStage implements CallStage {
 			opinions.addAll(0, policies(method, false));
 			opinions.addAll(policies(method, true));
 		}
-		List<Opinion> shadows = shadowRules(method).stream().map((rule) -> rule.opinion(method)).toList();
-		// A rule in the shadow is to count the calls that it would count in the open
-		shadows.forEach((opinion) -> this.recorder.shadow(opinion, plan));
-		opinions.forEach((opinion) -> this.recorder.record(opinion, named(opinion)).addTo(plan));
-		plan.detail("authorization",
-				Stream
-					.concat(opinions.stream().map(Opinion::description),
-							shadows.stream().map((opinion) -> "shadow: " + opinion.description()))
-					.toList());
+		return new AuthorizationChain(shadowRules(method).stream().map((rule) -> rule.opinion(method)).toList(),
+				opinions);
 	}
 
 	/** Whether audit events name what allowed the call. */
@@ -230,6 +225,7 @@ public final class AuthorizationStage implements CallStage {
 		this.policies.forEach((policy) -> policy.planned(methods));
 		checkServices(methods);
 		warnOfUnreachableRules(methods);
+		report(methods);
 		List<String> uncovered = methods.stream()
 			.filter((method) -> opinions(method).isEmpty() && !decidedByPolicy(method))
 			.map(SecuredMethod::fullName)
@@ -245,6 +241,27 @@ public final class AuthorizationStage implements CallStage {
 			warn("Server reflection is open (grpc.security.reflection.access="
 					+ this.reflectionAccess.name().toLowerCase(Locale.ROOT)
 					+ "): it shows every method and message of this server");
+		}
+	}
+
+	/** Tells once, and again when it has changed, who decides about each method. */
+	private void report(Collection<SecuredMethod> methods) {
+		StringBuilder text = new StringBuilder("Who may call what: everything that stands behind a method must allow");
+		for (SecuredMethod method : methods) {
+			text.append(System.lineSeparator())
+				.append("  ")
+				.append(method.fullName())
+				.append(": ")
+				.append(String.join("; ", chain(method).descriptions()));
+		}
+		String report = text.toString();
+		boolean news;
+		synchronized (this.warned) {
+			news = !report.equals(this.reported);
+			this.reported = report;
+		}
+		if (news) {
+			logger.info(report);
 		}
 	}
 

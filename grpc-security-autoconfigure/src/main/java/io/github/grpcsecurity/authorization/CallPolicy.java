@@ -78,7 +78,8 @@ public interface CallPolicy {
 	 * Decides about a call whose handler has not started.
 	 * @param call the call, after authentication
 	 * @return the verdict. As {@link io.github.grpcsecurity.server.CallCheck} has it,
-	 * throwing refuses the call.
+	 * throwing refuses the call. Of a {@linkplain SecuredCall#hypothetical()
+	 * hypothetical} call nothing is counted, audited or kept.
 	 */
 	Verdict check(SecuredCall call);
 

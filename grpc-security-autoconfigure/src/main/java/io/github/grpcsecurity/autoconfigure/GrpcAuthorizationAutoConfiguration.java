@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Set;
 
 import io.github.grpcsecurity.authorization.Access;
+import io.github.grpcsecurity.authorization.AuthorizationExplainer;
 import io.github.grpcsecurity.authorization.AuthorizationObserver;
 import io.github.grpcsecurity.authorization.AuthorizationRule;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
@@ -14,6 +15,7 @@ import io.github.grpcsecurity.authorization.CallPolicy;
 import io.github.grpcsecurity.authorization.ConditionCompiler;
 import io.github.grpcsecurity.authorization.MicrometerAuthorizationObserver;
 import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.micrometer.core.instrument.MeterRegistry;
 import org.aopalliance.intercept.MethodInvocation;
@@ -95,6 +97,12 @@ public final class GrpcAuthorizationAutoConfiguration {
 			.applicationContext(context);
 		templateDefaults.ifUnique(builder::templateDefaults);
 		return builder.build();
+	}
+
+	@Bean
+	@ConditionalOnMissingBean
+	AuthorizationExplainer grpcAuthorizationExplainer(ObjectProvider<GrpcServerSecurity> security) {
+		return new AuthorizationExplainer(security::getIfAvailable);
 	}
 
 	/** One that decides about any object also decides about calls. */

@@ -1,24 +1,36 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.net.InetAddress;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 
+import io.github.grpcsecurity.authorization.AuthorizationExplainer;
+import io.github.grpcsecurity.authorization.AuthorizationExplanation;
+import io.github.grpcsecurity.authorization.CallDescription;
+import io.github.grpcsecurity.server.AddressRange;
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.PeerIdentity;
 import io.github.grpcsecurity.server.SecurityStage;
+import io.github.grpcsecurity.server.VerifiedCredential;
 import org.jspecify.annotations.Nullable;
 
+import org.springframework.boot.actuate.endpoint.InvalidEndpointRequestException;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
+import org.springframework.boot.actuate.endpoint.annotation.Selector;
+import org.springframework.boot.actuate.endpoint.annotation.Selector.Match;
 
 /**
  * Actuator endpoint that shows what calls pass through: the order of the stages, and what
  * is checked for each method.
  * <p>
- * It shows the very plans that calls execute, as they are at that moment.
+ * It shows the very plans that calls execute, as they are at that moment. With the name
+ * of a method behind it, such as {@code /actuator/grpcsecurity/bank.Accounts/Transfer},
+ * it explains what would be decided about a call to that method.
  *
  * @since 0.1.0
  */
@@ -27,13 +39,17 @@ public final class GrpcSecurityEndpoint {
 
 	private final Supplier<@Nullable GrpcServerSecurity> security;
 
+	private final AuthorizationExplainer explainer;
+
 	/**
 	 * Creates an endpoint.
 	 * @param security gives the security of the server; {@code null} when there is no
 	 * server
+	 * @param explainer says what would be decided about calls
 	 */
-	public GrpcSecurityEndpoint(Supplier<@Nullable GrpcServerSecurity> security) {
+	public GrpcSecurityEndpoint(Supplier<@Nullable GrpcServerSecurity> security, AuthorizationExplainer explainer) {
 		this.security = security;
+		this.explainer = explainer;
 	}
 
 	/**
@@ -48,6 +64,70 @@ public final class GrpcSecurityEndpoint {
 		}
 		return new SecurityDescriptor(current.stages().stream().map(StageDescriptor::of).toList(),
 				current.plans().stream().map(MethodDescriptor::of).toList());
+	}
+
+	/**
+	 * Explains what would be decided about a call. Nothing is counted, audited or
+	 * limited, and no credential is looked at: who calls is taken as given.
+	 * @param method service and method
+	 * @param principal name of the caller; without one, and without authorities, the
+	 * caller is anonymous
+	 * @param authorities authorities of the caller, such as {@code ROLE_TELLER}
+	 * @param kind kind of the credential; {@code jwt} unless set
+	 * @param headers headers as {@code name:value}
+	 * @param address IP address of the client
+	 * @param certificate URI in the verified certificate of the client
+	 * @return everything that has an opinion, and what it says; {@code null} if there is
+	 * no such method
+	 * @throws InvalidEndpointRequestException if something of this cannot be understood
+	 */
+	@ReadOperation
+	public @Nullable AuthorizationExplanation explain(@Selector(match = Match.ALL_REMAINING) String[] method,
+			@Nullable String principal, String @Nullable [] authorities, @Nullable String kind,
+			String @Nullable [] headers, @Nullable String address, @Nullable String certificate) {
+		CallDescription call = caller(principal, authorities, kind);
+		for (String header : (headers != null) ? headers : new String[0]) {
+			call = withHeader(call, header);
+		}
+		if (address != null) {
+			InetAddress parsed = AddressRange.address(address);
+			if (parsed == null) {
+				throw invalid("address is no IP address");
+			}
+			call = call.from(parsed);
+		}
+		PeerIdentity identity = (certificate != null && !certificate.isEmpty())
+				? PeerIdentity.of(List.of(certificate), List.of(), null, null) : null;
+		if (identity != null) {
+			call = call.certificate(identity);
+		}
+		return this.explainer.explain(String.join("/", method), call);
+	}
+
+	private static CallDescription caller(@Nullable String principal, String @Nullable [] authorities,
+			@Nullable String kind) {
+		if (principal == null && authorities == null) {
+			if (kind != null) {
+				throw invalid("kind needs a principal or authorities");
+			}
+			return CallDescription.anonymous();
+		}
+		return CallDescription.credential((kind != null) ? kind : VerifiedCredential.JWT,
+				(principal != null) ? principal : "somebody", (authorities != null) ? authorities : new String[0]);
+	}
+
+	private static CallDescription withHeader(CallDescription call, String header) {
+		int colon = header.indexOf(':');
+		try {
+			return call.header(header.substring(0, Math.max(colon, 0)), header.substring(colon + 1));
+		}
+		catch (IllegalArgumentException ex) {
+			throw invalid("headers are written as name:value, without binary ones");
+		}
+	}
+
+	private static InvalidEndpointRequestException invalid(String reason) {
+		return new InvalidEndpointRequestException(reason, reason);
 	}
 
 	/**

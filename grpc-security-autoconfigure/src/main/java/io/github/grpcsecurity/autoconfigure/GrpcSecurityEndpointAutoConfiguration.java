@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import io.github.grpcsecurity.authorization.AuthorizationExplainer;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 
 import org.springframework.beans.factory.ObjectProvider;
@@ -24,8 +25,10 @@ public final class GrpcSecurityEndpointAutoConfiguration {
 	@Bean
 	@ConditionalOnMissingBean
 	@ConditionalOnAvailableEndpoint
-	GrpcSecurityEndpoint grpcSecurityEndpoint(ObjectProvider<GrpcServerSecurity> security) {
-		return new GrpcSecurityEndpoint(security::getIfAvailable);
+	GrpcSecurityEndpoint grpcSecurityEndpoint(ObjectProvider<GrpcServerSecurity> security,
+			ObjectProvider<AuthorizationExplainer> explainer) {
+		return new GrpcSecurityEndpoint(security::getIfAvailable,
+				explainer.getIfUnique(() -> new AuthorizationExplainer(security::getIfAvailable)));
 	}
 
 }

@@ -47,6 +47,11 @@ final class CallTracer extends ServerStreamTracer {
 		this.call = new SecuredCall(fullMethodName, headers, malformed, clock.instant(), this);
 	}
 
+	/** A call that no transport has seen and of which nobody hears. */
+	static SecuredCall unobserved(String fullMethodName, Metadata headers, InstantSource clock) {
+		return new CallTracer(fullMethodName, headers, null, clock, List.of()).call();
+	}
+
 	SecuredCall call() {
 		return this.call;
 	}

@@ -3,7 +3,6 @@ package io.github.grpcsecurity.server;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -108,6 +107,15 @@ public final class GrpcServerSecurity {
 		}
 	}
 
+	/**
+	 * Starts to describe a call, to ask the checks of a plan about it.
+	 * @param plan the plan of the method that would be called
+	 * @return a builder for a call that is never made
+	 */
+	public HypotheticalCall.Builder hypothetical(MethodPlan plan) {
+		return new HypotheticalCall.Builder(plan, this.clock, this.pipeline.contextKeys());
+	}
+
 	private static void add(ServerServiceDefinition service, @Nullable Object bean, @Nullable String beanName,
 			List<SecuredMethod> methods) {
 		for (ServerMethodDefinition<?, ?> method : service.getMethods()) {
@@ -118,7 +126,7 @@ public final class GrpcServerSecurity {
 	private synchronized void compile(List<SecuredMethod> found) {
 		Map<String, SecuredMethod> all = new LinkedHashMap<>(this.methods);
 		found.forEach((method) -> all.put(method.fullName(), method));
-		PlanTable compiled = plan(all.values());
+		PlanTable compiled = new PlanTable(this.stages, all.values());
 		this.methods.putAll(all);
 		this.plans = compiled;
 	}
@@ -129,13 +137,7 @@ public final class GrpcServerSecurity {
 	 * stay as they are.
 	 */
 	public synchronized void refresh() {
-		this.plans = plan(this.methods.values());
-	}
-
-	private PlanTable plan(Collection<SecuredMethod> methods) {
-		PlanTable planned = new PlanTable(this.stages, methods);
-		this.stages.forEach((stage) -> stage.planned(Collections.unmodifiableCollection(methods)));
-		return planned;
+		this.plans = new PlanTable(this.stages, this.methods.values());
 	}
 
 	/**

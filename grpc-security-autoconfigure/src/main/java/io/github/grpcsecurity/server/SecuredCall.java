@@ -88,6 +88,8 @@ public final class SecuredCall {
 
 	private volatile @Nullable Predicate<Refusal> terminator;
 
+	private volatile boolean hypothetical;
+
 	// Guarded by this
 	private @Nullable List<Consumer<Status>> closeCallbacks;
 
@@ -163,6 +165,15 @@ public final class SecuredCall {
 	 */
 	public @Nullable MethodPlan plan() {
 		return this.plan;
+	}
+
+	/**
+	 * Whether nobody makes this call: somebody asks what would be decided about it. What
+	 * decides does so as ever, but counts, audits, limits and keeps nothing.
+	 * @return {@code true} for the call of a {@link HypotheticalCall}
+	 */
+	public boolean hypothetical() {
+		return this.hypothetical;
 	}
 
 	/**
@@ -272,6 +283,10 @@ public final class SecuredCall {
 		SocketAddress address = remoteAddress();
 		if (address != null && address.getClass().getName().equals(IN_PROCESS_ADDRESS)) {
 			// gRPC tells only the client side
+			return SecurityLevel.PRIVACY_AND_INTEGRITY;
+		}
+		if (this.hypothetical) {
+			// Credentials that were taken from it
 			return SecurityLevel.PRIVACY_AND_INTEGRITY;
 		}
 		ServerCall<?, ?> call = this.serverCall;
@@ -499,6 +514,18 @@ public final class SecuredCall {
 		Context current = Context.current();
 		this.context = current;
 		this.deadline = current.getDeadline();
+	}
+
+	/**
+	 * Makes this a call that nobody makes. It is over, so that nobody waits for its end.
+	 */
+	void describe(MethodPlan plan, Attributes attributes, @Nullable String authority, @Nullable Deadline deadline) {
+		this.hypothetical = true;
+		this.plan = plan;
+		this.attributes = attributes;
+		this.authority = authority;
+		this.deadline = deadline;
+		close(Status.CANCELLED);
 	}
 
 	CallTracer tracer() {

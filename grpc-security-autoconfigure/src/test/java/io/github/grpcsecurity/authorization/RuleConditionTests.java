@@ -118,7 +118,8 @@ class RuleConditionTests {
 			"request.headers['x-none'] == ''", "1 / message.amount > 0 || message.amount == 1 / message.amount",
 			"message.tags[3] == 'a'", "auth.issuer != 'https://evil.example'", "connection.tls_version != ''",
 			"connection.uri_san_peer_certificate != 'a'", "dyn(message).nope == 1", "int(message.text) > 0",
-			"timestamp(message.text) < request.time", "auth.claims.list[message.amount + 1] == 'never'" })
+			"!inRange(message.text, '10.0.0.0/8')", "timestamp(message.text) < request.time",
+			"auth.claims.list[message.amount + 1] == 'never'" })
 	void callWhenConditionCannotBeEvaluatedThenDenied(String condition) {
 		EchoService service = new EchoService();
 		try (TestServer server = serve(service, when(condition))) {
@@ -140,6 +141,9 @@ class RuleConditionTests {
 			"request.headers.exists(h, h == 'x-twice')", "request.path == '/testing.Echo/' + grpc.method",
 			"grpc.type in ['unary', 'server_streaming', 'client_streaming', 'bidi_streaming']",
 			"grpc.deadline > request.time", "source.address == '127.0.0.1' && source.port > 0", "!connection.mtls",
+			"inRange(source.address, '127.0.0.0/8') && !inRange(source.address, '10.0.0.0/8')",
+			"inRange(source.address, '127.0.0.1') && !inRange(source.address, '::1')",
+			"request.time > timestamp('2020-01-01T00:00:00Z') && request.time.getHours('Europe/Berlin') >= 0",
 			"request.host.startsWith('127.0.0.1')", "message.text.matches('^he.*o$') && message.tags.size() == 2",
 			"message.tags.all(t, t.startsWith('t')) && message.tags.exists_one(t, t == 't2')",
 			"message == testing.EchoRequest{text: 'hello', tags: ['t1', 't2']}" })

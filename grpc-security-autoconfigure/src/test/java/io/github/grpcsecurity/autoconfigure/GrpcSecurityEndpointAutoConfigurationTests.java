@@ -1,9 +1,16 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 import io.github.grpcsecurity.audit.AuditRuleStage;
+import io.github.grpcsecurity.authorization.AuthorizationExplainer;
+import io.github.grpcsecurity.authorization.AuthorizationExplanation;
+import io.github.grpcsecurity.authorization.AuthorizationExplanation.Decision;
+import io.github.grpcsecurity.authorization.AuthorizationRule;
+import io.github.grpcsecurity.authorization.AuthorizationStage;
+import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.MethodDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.SecurityDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.StageDescriptor;
@@ -15,13 +22,25 @@ import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
+import io.grpc.Status.Code;
 import org.junit.jupiter.api.Test;
+import tools.jackson.databind.json.JsonMapper;
 
+import org.springframework.boot.actuate.endpoint.InvalidEndpointRequestException;
+import org.springframework.boot.actuate.endpoint.InvocationContext;
+import org.springframework.boot.actuate.endpoint.SecurityContext;
+import org.springframework.boot.actuate.endpoint.invoke.convert.ConversionServiceParameterValueMapper;
+import org.springframework.boot.actuate.endpoint.web.EndpointMediaTypes;
+import org.springframework.boot.actuate.endpoint.web.WebEndpointHttpMethod;
+import org.springframework.boot.actuate.endpoint.web.WebOperation;
+import org.springframework.boot.actuate.endpoint.web.annotation.WebEndpointDiscoverer;
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+import org.springframework.context.ApplicationContext;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 class GrpcSecurityEndpointAutoConfigurationTests {
 
@@ -82,8 +101,77 @@ class GrpcSecurityEndpointAutoConfigurationTests {
 
 	@Test
 	void endpointWhenUserHasOwnThenBacksOff() {
-		this.exposed.withBean("own", GrpcSecurityEndpoint.class, () -> new GrpcSecurityEndpoint(() -> null))
+		this.exposed
+			.withBean("own", GrpcSecurityEndpoint.class,
+					() -> new GrpcSecurityEndpoint(() -> null, new AuthorizationExplainer(() -> null)))
 			.run((context) -> assertThat(context).hasSingleBean(GrpcSecurityEndpoint.class).hasBean("own"));
+	}
+
+	@Test
+	void explainWhenAskedOverTheWebThenSaysWhoDecides() {
+		AuthorizationStage stage = AuthorizationStage.builder()
+			.conditions(new CelConditionCompiler())
+			.rules(List.of(new AuthorizationRule(List.of("testing.Echo/Unary"), "hasRole('TELLER')",
+					"request.headers['x-tenant'] == 'blue' && inRange(source.address, '10.0.0.0/8')"
+							+ " && connection.uri_san_peer_certificate == 'spiffe://bank/teller'",
+					"transfers", false, true, false), new AuthorizationRule(List.of("**"), "deny")))
+			.build();
+		try (TestServer server = TestServer.inProcess(new EchoService(), List.of(stage))) {
+			this.exposed.withBean(GrpcServerSecurity.class, server::security).run((context) -> {
+				WebOperation operation = operation(context);
+				Map<String, Object> good = Map.of("method", new String[] { "testing.Echo", "Unary" }, "principal",
+						"alice", "authorities", "ROLE_TELLER,ROLE_B", "headers", "x-tenant:blue", "address", "10.1.2.3",
+						"certificate", "spiffe://bank/teller");
+
+				assertThat(operation.getRequestPredicate().getPath()).isEqualTo("grpcsecurity/{*method}");
+				assertThat(operation.getRequestPredicate().getHttpMethod()).isEqualTo(WebEndpointHttpMethod.GET);
+				AuthorizationExplanation explanation = explain(operation, good);
+				assertThat(explanation.decision()).isEqualTo(Decision.ALLOWED);
+				assertThat(explanation.caller()).isEqualTo("alice with jwt [ROLE_B, ROLE_TELLER]");
+				assertThat(explain(operation, with(good, "address", "11.1.2.3")).status())
+					.isEqualTo(Code.PERMISSION_DENIED);
+				assertThat(explain(operation, with(good, "kind", "api-key")).status())
+					.isEqualTo(Code.PERMISSION_DENIED);
+				explanation = explain(operation, Map.of("method", new String[] { "testing.Echo", "Bidi" }));
+				assertThat(explanation.status()).isEqualTo(Code.UNAUTHENTICATED);
+				assertThat(explanation.decidedBy()).isEqualTo("deny by rule 1 for **");
+				assertThat(explain(operation, Map.of("method", new String[] { "testing.Echo", "Nope" }))).isNull();
+				for (Map<String, Object> bad : List.of(with(good, "address", "localhost"), with(good, "headers", "x"),
+						with(good, "headers", "x-bin:y"),
+						Map.<String, Object>of("method", new String[] { "testing.Echo", "Unary" }, "kind", "jwt"))) {
+					assertThatExceptionOfType(InvalidEndpointRequestException.class)
+						.isThrownBy(() -> explain(operation, bad));
+				}
+				// As the web layer writes it
+				assertThat(JsonMapper.builder().build().writeValueAsString(explain(operation, good)))
+					.contains("\"decision\":\"ALLOWED\"", "\"id\":\"transfers\"")
+					.doesNotContain("blue\"", "10.1.2.3");
+			});
+		}
+	}
+
+	private static Map<String, Object> with(Map<String, Object> arguments, String name, String value) {
+		Map<String, Object> changed = new HashMap<>(arguments);
+		changed.put(name, value);
+		return changed;
+	}
+
+	private static AuthorizationExplanation explain(WebOperation operation, Map<String, Object> arguments) {
+		return (AuthorizationExplanation) operation.invoke(new InvocationContext(SecurityContext.NONE, arguments));
+	}
+
+	private static WebOperation operation(ApplicationContext context) {
+		WebEndpointDiscoverer discoverer = new WebEndpointDiscoverer(context,
+				new ConversionServiceParameterValueMapper(), EndpointMediaTypes.DEFAULT, List.of(), List.of(),
+				List.of(), List.of(), List.of());
+		return discoverer.getEndpoints()
+			.iterator()
+			.next()
+			.getOperations()
+			.stream()
+			.filter((operation) -> operation.getRequestPredicate().getPath().contains("{"))
+			.findFirst()
+			.orElseThrow();
 	}
 
 	private static final class DenyStage implements CallStage {

@@ -18,6 +18,7 @@ import com.google.re2j.PatternSyntaxException;
 import dev.cel.bundle.Cel;
 import dev.cel.bundle.CelBuilder;
 import dev.cel.bundle.CelFactory;
+import dev.cel.checker.CelStandardDeclarations;
 import dev.cel.common.CelAbstractSyntaxTree;
 import dev.cel.common.CelIssue;
 import dev.cel.common.CelOptions;
@@ -31,6 +32,9 @@ import dev.cel.common.navigation.CelNavigableExpr;
 import dev.cel.common.types.CelKind;
 import dev.cel.common.types.CelType;
 import dev.cel.common.types.StructTypeReference;
+import dev.cel.compiler.CelCompiler;
+import dev.cel.compiler.CelCompilerBuilder;
+import dev.cel.compiler.CelCompilerFactory;
 import dev.cel.parser.CelStandardMacro;
 import dev.cel.runtime.CelEvaluationException;
 import io.github.grpcsecurity.authorization.ConditionCompiler;
@@ -79,12 +83,22 @@ public final class CelConditionCompiler implements ConditionCompiler {
 
 	private final Map<Optional<Descriptor>, Cel> environments = new ConcurrentHashMap<>();
 
+	private final Map<Vocabulary, CelCompiler> checkers = new ConcurrentHashMap<>();
+
+	private final Map<String, CelAbstractSyntaxTree> parsed = new ConcurrentHashMap<>();
+
 	private final Map<Key, RuleCondition> compiled = new ConcurrentHashMap<>();
+
+	private final AddressRanges ranges = new AddressRanges();
 
 	private volatile boolean runs;
 
 	/** What a condition was compiled for. */
 	private record Key(String condition, @Nullable Descriptor message) {
+	}
+
+	/** What conditions about a type of message call. */
+	private record Vocabulary(@Nullable Descriptor message, Set<String> functions) {
 	}
 
 	/** Creates a compiler. */
@@ -96,11 +110,43 @@ public final class CelConditionCompiler implements ConditionCompiler {
 		return this.environments.computeIfAbsent(Optional.ofNullable(message), (type) -> cel(type.orElse(null)));
 	}
 
-	private static Cel cel(@Nullable Descriptor message) {
+	private Cel cel(@Nullable Descriptor message) {
 		CelBuilder builder = CelFactory.standardCelBuilder()
 			.setOptions(OPTIONS)
-			.setStandardMacros(CelStandardMacro.STANDARD_MACROS);
+			.setStandardMacros(CelStandardMacro.STANDARD_MACROS)
+			.addFunctionDeclarations(AddressRanges.DECLARATION)
+			.addFunctionBindings(this.ranges.binding());
 		Variables.declared().forEach(builder::addVar);
+		if (message != null) {
+			builder.addMessageTypes(message)
+				.addVar(Variables.MESSAGE, StructTypeReference.create(message.getFullName()));
+		}
+		return builder.build();
+	}
+
+	/**
+	 * What checks a condition. CEL builds the declarations of all standard functions anew
+	 * for every condition it checks, which takes milliseconds, so this knows only those
+	 * that the condition calls.
+	 */
+	private CelCompiler checker(@Nullable Descriptor message, CelAbstractSyntaxTree tree) {
+		Set<String> functions = nodes(tree).stream()
+			.filter((node) -> node.getKind() == Kind.CALL)
+			.map((node) -> node.expr().call().function())
+			.collect(Collectors.toUnmodifiableSet());
+		return this.checkers.computeIfAbsent(new Vocabulary(message, functions), CelConditionCompiler::checker);
+	}
+
+	private static CelCompiler checker(Vocabulary vocabulary) {
+		CelCompilerBuilder builder = CelCompilerFactory.standardCelCompilerBuilder()
+			.setOptions(OPTIONS)
+			.setStandardEnvironmentEnabled(false)
+			.setStandardDeclarations(CelStandardDeclarations.newBuilder()
+				.filterFunctions((function, overload) -> vocabulary.functions().contains(function.functionName()))
+				.build())
+			.addFunctionDeclarations(AddressRanges.DECLARATION);
+		Variables.declared().forEach(builder::addVar);
+		Descriptor message = vocabulary.message();
 		if (message != null) {
 			builder.addMessageTypes(message)
 				.addVar(Variables.MESSAGE, StructTypeReference.create(message.getFullName()));
@@ -126,13 +172,19 @@ public final class CelConditionCompiler implements ConditionCompiler {
 	}
 
 	private CelAbstractSyntaxTree parse(String condition) {
+		CelAbstractSyntaxTree known = this.parsed.get(condition);
+		if (known != null) {
+			return known;
+		}
 		if (condition.isBlank()) {
 			throw new InvalidConditionException("It is empty. Write a condition in CEL, or remove it.");
 		}
 		if (condition.getBytes(StandardCharsets.UTF_8).length > MAX_BYTES) {
 			throw new InvalidConditionException("It is longer than 4 KiB. Decide in a bean that access refers to.");
 		}
-		return tree(environment(null).parse(condition), "It is not a condition in CEL: ", null);
+		CelAbstractSyntaxTree tree = tree(environment(null).parse(condition), "It is not a condition in CEL: ", null);
+		this.parsed.put(condition, tree);
+		return tree;
 	}
 
 	private static CelAbstractSyntaxTree tree(CelValidationResult result, String prefix, @Nullable Descriptor message) {
@@ -183,13 +235,15 @@ public final class CelConditionCompiler implements ConditionCompiler {
 
 	private RuleCondition compile(CelAbstractSyntaxTree parsed, @Nullable Descriptor message, String method) {
 		Cel cel = environment(message);
-		CelAbstractSyntaxTree tree = tree(cel.check(parsed), "It does not fit " + method + ": ", message);
+		CelAbstractSyntaxTree tree = tree(checker(message, parsed).check(parsed), "It does not fit " + method + ": ",
+				message);
 		CelKind result = tree.getResultType().kind();
 		if (result != CelKind.BOOL && result != CelKind.DYN) {
 			throw new InvalidConditionException("It says " + tree.getResultType().name()
 					+ ", but a condition says true or false. Compare it with something.");
 		}
 		checkPatterns(tree);
+		checkRanges(tree);
 		List<CelCondition.Part> atStart = new ArrayList<>();
 		List<CelCondition.Part> onMessages = new ArrayList<>();
 		for (CelExpr conjunct : conjuncts(tree.getExpr(), new ArrayList<>())) {
@@ -291,6 +345,20 @@ public final class CelConditionCompiler implements ConditionCompiler {
 						+ " pattern as a text in quotes.");
 			}
 			checkPattern(pattern.constant().stringValue());
+		}
+	}
+
+	private void checkRanges(CelAbstractSyntaxTree tree) {
+		for (CelNavigableExpr node : nodes(tree)) {
+			if (node.getKind() != Kind.CALL || !node.expr().call().function().equals(AddressRanges.FUNCTION)) {
+				continue;
+			}
+			CelExpr range = node.expr().call().args().get(1);
+			if (range.getKind() != Kind.CONSTANT || range.constant().getKind() != CelConstant.Kind.STRING_VALUE) {
+				throw new InvalidConditionException("It compares an address with a block that is not written out. Write"
+						+ " the block as a text in quotes, such as '10.0.0.0/8'.");
+			}
+			this.ranges.add(range.constant().stringValue());
 		}
 	}
 

@@ -138,12 +138,19 @@ public final class FilePolicy implements CallPolicy, AutoCloseable {
 	@Override
 	public Verdict check(SecuredCall call) {
 		CallFacts facts = CallFacts.of(call);
+		if (call.hypothetical()) {
+			return (this.live != null) ? verdict(call, this.live.policy().decide(facts)) : Verdict.proceed();
+		}
 		PolicyDecision decision = (this.live != null) ? enforce(this.live, call, facts) : null;
 		PolicyFile candidate = this.shadow;
 		if (candidate != null) {
 			watch(candidate, call, facts, decision);
 		}
-		return (decision == null || decision.allowed()) ? Verdict.proceed() : denied(call, decision);
+		return (decision != null) ? verdict(call, decision) : Verdict.proceed();
+	}
+
+	private static Verdict verdict(SecuredCall call, PolicyDecision decision) {
+		return decision.allowed() ? Verdict.proceed() : denied(call, decision);
 	}
 
 	private PolicyDecision enforce(PolicyFile file, SecuredCall call, CallFacts facts) {

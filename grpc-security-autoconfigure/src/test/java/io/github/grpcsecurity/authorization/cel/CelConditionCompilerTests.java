@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.authorization.cel;
 
+import java.lang.management.ManagementFactory;
+import java.time.Duration;
 import java.util.stream.IntStream;
 
 import io.github.grpcsecurity.authorization.InvalidConditionException;
@@ -8,6 +10,7 @@ import io.github.grpcsecurity.testing.EchoGrpc;
 import io.grpc.MethodDescriptor;
 import io.grpc.health.v1.HealthGrpc;
 import io.grpc.protobuf.lite.ProtoLiteUtils;
+import org.apache.commons.logging.LogFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -35,6 +38,9 @@ class CelConditionCompilerTests {
 			"connection.uri_san_peer_certificate.startsWith('spiffe://bank/')",
 			"connection.dns_san_peer_certificate == 'a' || connection.subject_peer_certificate == 'b'",
 			"connection.sha256_peer_certificate_digest == 'abc'", "message.tags.all(t, t.matches('^[a-z]+$'))",
+			"inRange(source.address, '10.0.0.0/8') || !inRange(source.address, 'fd00::/8')",
+			"message.tags.exists(t, t in ['a']) && -message.amount < 1 && size(message.text) > 0 ? true : false",
+			"request.time > timestamp('2026-01-01T00:00:00Z') && request.time.getDayOfWeek('UTC') in [1, 2]",
 			"type(message.text) == string" })
 	void compileWhenConditionIsGoodThenCompiled(String condition) {
 		assertThat(this.compiler.compile(condition, EchoGrpc.getUnaryMethod())).isNotNull();
@@ -48,6 +54,10 @@ class CelConditionCompilerTests {
 			"message.amount|It says int, but a condition says true or false.", "'a'|It says string, but a condition",
 			"message.text ==|It is not a condition in CEL: ", "`  `|It is empty.",
 			"nope(1)|undeclared reference to 'nope'",
+			"inRange(source.address, auth.principal)|It compares an address with a block that is not written out.",
+			"inRange(source.address, '10.0.0.1/8')|'10.0.0.1/8' is no block of addresses: the address has bits set",
+			"inRange(source.address, '0.0.0.0/0')|'0.0.0.0/0' is no block of addresses: it covers all addresses.",
+			"inRange(source.address)|no matching overload for 'inRange'",
 			"message.text.matches(auth.principal)|It matches against a pattern that is not written out.",
 			"message.text.matches('(a')|The pattern '(a' is not a regular expression of RE2: missing closing ).",
 			"message.text.matches('(a{1000}){11}')|compiles to more than 10000 instructions",
@@ -56,6 +66,24 @@ class CelConditionCompilerTests {
 		assertThatExceptionOfType(InvalidConditionException.class)
 			.isThrownBy(() -> this.compiler.compile(condition, EchoGrpc.getUnaryMethod()))
 			.withMessageContaining(reason);
+	}
+
+	@Test
+	void compileWhenThereAreThousandConditionsThenFast() {
+		long start = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+		for (int i = 0; i < 1000; i++) {
+			String condition = "message.text != '" + i + "' || 'ROLE_" + i + "' in auth.authorities";
+			this.compiler.check(condition);
+			this.compiler.compile(condition, EchoGrpc.getUnaryMethod());
+			// All methods with this message share what was compiled
+			assertThat(this.compiler.compile(condition, EchoGrpc.getBidiMethod()))
+				.isSameAs(this.compiler.compile(condition, EchoGrpc.getUnaryMethod()));
+		}
+
+		// Of this thread, so that a busy machine matters little
+		Duration spent = Duration.ofNanos(ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - start);
+		assertThat(spent).as("%s", spent).isLessThan(Duration.ofSeconds(4));
+		LogFactory.getLog(getClass()).info("1,000 conditions were compiled in " + spent);
 	}
 
 	@Test

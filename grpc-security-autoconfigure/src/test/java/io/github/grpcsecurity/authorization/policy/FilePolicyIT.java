@@ -15,8 +15,12 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 
+import io.github.grpcsecurity.authorization.AuthorizationExplainer;
+import io.github.grpcsecurity.authorization.AuthorizationExplanation.Decision;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
+import io.github.grpcsecurity.authorization.CallDescription;
 import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.PeerIdentity;
 import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
@@ -215,8 +219,8 @@ class FilePolicyIT {
 		String hash = policy.files().get(0).policy().hash();
 		assertThat(this.calls.decided.get(0).call().notes())
 			.isEqualTo(Map.of("policy.name", "p", "policy.rule", "p_allow", "policy.hash", hash));
-		assertThat(this.calls.decided.get(1).call().notes())
-			.isEqualTo(Map.of("policy.name", "p", "policy.rule", "", "policy.hash", hash));
+		assertThat(this.calls.decided.get(1).call().notes()).isEqualTo(Map.of("authorization.rule", "policy-file",
+				"policy.name", "p", "policy.rule", "", "policy.hash", hash));
 		assertThat(this.calls.decided.get(1).decision().refusal().reason())
 			.isEqualTo("no credentials, and denied by policy p (no rule allows it)");
 	}
@@ -276,6 +280,39 @@ class FilePolicyIT {
 				.isEqualTo("denied by policy two (no rule allows it) since it was changed");
 		});
 		assertThat(this.events).isEmpty();
+	}
+
+	@Test
+	void explainWhenPolicyDecidesThenItIsAskedAndNobodyHears() {
+		String json = "{'name': 'one', 'allow_rules': [{'name': 'teller', 'source': {'principals': ['spiffe://teller']}}],"
+				+ " 'audit_logging_options': {'audit_condition': 'ON_DENY_AND_ALLOW', 'audit_loggers':"
+				+ " [{'name': 'stat_logger'}]}}";
+		List<PolicyDecision> decided = new CopyOnWriteArrayList<>();
+		PolicyObserver counting = new PolicyObserver() {
+			@Override
+			public void decided(PolicyDecision decision) {
+				decided.add(decision);
+			}
+
+			@Override
+			public void shadowed(@Nullable PolicyDecision enforced, PolicyDecision candidate) {
+				decided.add(candidate);
+			}
+		};
+		FilePolicy policy = new FilePolicy(file(PolicyFile.Role.LIVE, new Content(json)),
+				file(PolicyFile.Role.SHADOW, new Content(json)), true, this.loggers, Instant::now, List.of(counting));
+		try (TestServer server = TestServer.inProcess(new EchoService(), stages(policy))) {
+			AuthorizationExplainer explainer = new AuthorizationExplainer(server::security);
+			CallDescription teller = CallDescription.anonymous()
+				.certificate(PeerIdentity.of(List.of("spiffe://teller"), List.of(), null, null));
+
+			assertThat(explainer.explain("testing.Echo/Bidi", teller).decision()).isEqualTo(Decision.ALLOWED);
+			assertThat(explainer.explain("testing.Echo/Bidi", CallDescription.user("alice")).opinions().get(0).reason())
+				.isEqualTo("denied by policy one (no rule allows it)");
+			assertThat(policy.openCalls()).isZero();
+			assertThat(decided).isEmpty();
+			assertThat(this.events).isEmpty();
+		}
 	}
 
 	@Test
