@@ -9,6 +9,7 @@ import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Reserved;
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Rule;
 import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.RateLimitKey;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
 import io.github.grpcsecurity.server.MethodPattern;
 import org.jspecify.annotations.Nullable;
 
@@ -56,6 +57,10 @@ final class ConfiguredConcurrencyRule {
 		refuse(property + "burst", rule.burst());
 		refuse(property + "cost", (rule.cost() != 1) ? rule.cost() : null);
 		refuse(property + "on-exceed", rule.onExceed());
+		if (rule.onFailure() != OnFailure.LOCAL) {
+			throw invalid(property + "on-failure", rule.onFailure(),
+					"Calls in flight are counted in this server alone, which asks nobody. Remove this.");
+		}
 		if (rule.messages()) {
 			throw invalid(property + "messages", true, "The rule counts calls in flight, which messages are not."
 					+ " Make another rule for the messages, with a limit per period.");

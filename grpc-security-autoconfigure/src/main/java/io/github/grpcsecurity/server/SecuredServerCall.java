@@ -69,11 +69,7 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 	public void request(int numMessages) {
 		Demand current = this.demand;
 		int remaining = (current != null) ? current.request(numMessages) : numMessages;
-		if (numMessages < 1) {
-			// gRPC itself complains
-			delegate().request(numMessages);
-		}
-		else if (remaining > 0) {
+		if (remaining > 0) {
 			ask(remaining);
 		}
 	}

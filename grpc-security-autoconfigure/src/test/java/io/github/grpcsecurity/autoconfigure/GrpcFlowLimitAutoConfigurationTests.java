@@ -151,16 +151,14 @@ class GrpcFlowLimitAutoConfigurationTests {
 
 	@Test
 	void adaptiveWhenSetThenBoundsAndDefaultsAreUsed() {
-		this.calls.withPropertyValues(rule("adaptive.max=300"))
-			.run((context) -> {
-				assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(5, 300));
-				assertThat(only(context).limit()).isEqualTo(20);
-			});
-		this.calls.withPropertyValues(rule("adaptive.initial=30"), rule("adaptive.min=10"))
-			.run((context) -> {
-				assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(10, 500));
-				assertThat(only(context).limit()).isEqualTo(30);
-			});
+		this.calls.withPropertyValues(rule("adaptive.max=300")).run((context) -> {
+			assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(5, 300));
+			assertThat(only(context).limit()).isEqualTo(20);
+		});
+		this.calls.withPropertyValues(rule("adaptive.initial=30"), rule("adaptive.min=10")).run((context) -> {
+			assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(10, 500));
+			assertThat(only(context).limit()).isEqualTo(30);
+		});
 	}
 
 	@Test
@@ -183,6 +181,7 @@ class GrpcFlowLimitAutoConfigurationTests {
 			"concurrency=5;limit=3 | limit | stands alone", "concurrency=5;period=1s | period | stands alone",
 			"concurrency=5;burst=3 | burst | stands alone", "concurrency=5;cost=3 | cost | stands alone",
 			"concurrency=5;on-exceed=reject | on-exceed | stands alone",
+			"concurrency=5;on-failure=deny | on-failure | asks nobody",
 			"concurrency=5;messages=true | messages | another rule for the messages",
 			"concurrency=5;adaptive.max=9 | concurrency | keep one of the two",
 			"adaptive.max=30;limit=3 | limit | stands alone", "adaptive.min=0 | adaptive.min | at least 1",

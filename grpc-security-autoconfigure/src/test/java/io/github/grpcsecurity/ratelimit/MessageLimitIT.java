@@ -117,7 +117,7 @@ class MessageLimitIT {
 			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(refused.replies()).hasSize(3);
 			assertThat(service.messages).hasValue(3);
-			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("ann")).code())
+			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("ann"), "x").code())
 				.isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("bob"), "x").code()).isEqualTo(Code.OK);
 			assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.OK);
