@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
 
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
 import io.grpc.Status;
 import org.jspecify.annotations.Nullable;
@@ -73,19 +74,56 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 * @param methods Methods that the rule is for, as "package.Service/Method" with "*"
 	 * for any part of a name, or "**" for all, also for those the server does not have.
 	 * @param limit Permits per period.
-	 * @param period Length of the period. Seconds are used if no unit is given.
+	 * @param period Length of the period, one second if not set. Seconds are used if no
+	 * unit is given.
 	 * @param burst Permits that can be taken at once. The same as the limit if not set.
 	 * @param cost Permits that one call takes.
 	 * @param shadow Whether the rule only counts what it would refuse.
 	 * @param onFailure What happens while Redis does not answer: "local" counts in this
 	 * server, "allow" lets calls pass, "deny" refuses them.
 	 * @param responseStatus Status of a call that is over the limit.
+	 * @param messages Whether each message that a client sends is counted, instead of the
+	 * call.
+	 * @param onExceed What becomes of a message over the limit: "reject" ends its call,
+	 * "backpressure" lets it wait and asks the client for no other one. With "reject" if
+	 * not set.
+	 * @param concurrency Calls that may be in flight at a time in this server, instead of
+	 * a limit per period.
+	 * @param adaptive Bounds of a number of calls in flight that adapts to what the
+	 * server can bear, instead of a fixed one.
+	 * @param reserved Share of the calls in flight that only some calls may use.
 	 */
 	public record Rule(@Nullable String name, @Nullable String key, @DefaultValue("**") List<String> methods,
-			@Nullable Long limit, @DefaultValue("1s") @DurationUnit(ChronoUnit.SECONDS) Duration period,
-			@Nullable Long burst, @DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
+			@Nullable Long limit, @DurationUnit(ChronoUnit.SECONDS) @Nullable Duration period, @Nullable Long burst,
+			@DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
 			@DefaultValue("local") OnFailure onFailure,
-			@DefaultValue("resource-exhausted") ResponseStatus responseStatus) {
+			@DefaultValue("resource-exhausted") ResponseStatus responseStatus, @DefaultValue("false") boolean messages,
+			@Nullable OnExceed onExceed, @Nullable Integer concurrency, @Nullable Adaptive adaptive,
+			@Nullable Reserved reserved) {
+
+	}
+
+	/**
+	 * Bounds of a number of calls in flight that adapts to what the server can bear.
+	 *
+	 * @param initial Calls in flight that are admitted at first.
+	 * @param min Smallest number of calls in flight that are admitted.
+	 * @param max Largest number of calls in flight that are admitted.
+	 */
+	public record Adaptive(@DefaultValue("20") int initial, @DefaultValue("5") int min, @DefaultValue("500") int max) {
+
+	}
+
+	/**
+	 * Share of the calls in flight that only some calls may use. The others share the
+	 * rest.
+	 *
+	 * @param share Part of the limit, above 0 and below 1.
+	 * @param methods Methods whose calls may use it.
+	 * @param authorities Authorities one of which lets a caller use it.
+	 */
+	public record Reserved(@Nullable Double share, @DefaultValue List<String> methods,
+			@DefaultValue List<String> authorities) {
 
 	}
 

@@ -9,9 +9,11 @@ import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Rule;
+import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.RateLimitKey;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import io.github.grpcsecurity.server.MethodPattern;
 import org.jspecify.annotations.Nullable;
 
@@ -20,14 +22,17 @@ import org.springframework.boot.context.properties.source.InvalidConfigurationPr
 /**
  * The rules that {@link GrpcRateLimitProperties} ask for, checked.
  *
- * @param rules the rules, in their order
+ * @param rules the rules that count calls or messages per period, in their order
+ * @param concurrency the rules that count calls in flight, in their order
  */
-record GrpcRateLimitRules(List<RateLimitRule> rules) {
+record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concurrency) {
 
 	private static final String PREFIX = "grpc.security.rate-limit.";
 
 	// A part of Redis keys and of metrics
 	private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,64}");
+
+	private static final Duration PERIOD = Duration.ofSeconds(1);
 
 	private static final Duration MIN_TTL = Duration.ofMillis(10);
 
@@ -35,6 +40,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 
 	GrpcRateLimitRules {
 		rules = List.copyOf(rules);
+		concurrency = List.copyOf(concurrency);
 	}
 
 	static GrpcRateLimitRules of(GrpcRateLimitProperties properties) {
@@ -60,42 +66,74 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 		}
 		Set<String> names = new TreeSet<>();
 		List<RateLimitRule> rules = new ArrayList<>();
+		List<ConcurrencyRule> concurrency = new ArrayList<>();
 		for (int i = 0; i < properties.rules().size(); i++) {
 			String property = PREFIX + "rules[" + i + "].";
-			RateLimitRule rule = rule(property, properties.rules().get(i), properties.expectedInstances());
-			if (!names.add(rule.name())) {
-				throw invalid(property + "name", rule.name(),
+			Rule asked = properties.rules().get(i);
+			String name = name(property, asked);
+			if (!names.add(name)) {
+				throw invalid(property + "name", name,
 						"Another rule has this name already. They would share their permits; give one of them another name.");
 			}
-			rules.add(rule);
+			if (asked.concurrency() != null || asked.adaptive() != null) {
+				concurrency.add(ConfiguredConcurrencyRule.of(property, asked, name, key(property, asked),
+						methods(property + "methods", asked.methods())));
+			}
+			else {
+				rules.add(rule(property, asked, name, properties.expectedInstances()));
+			}
 		}
-		return new GrpcRateLimitRules(rules);
+		return new GrpcRateLimitRules(rules, concurrency);
 	}
 
-	private static RateLimitRule rule(String property, Rule rule, int instances) {
+	private static String name(String property, Rule rule) {
 		String name = required(property + "name", rule.name(), "Each rule needs a name, such as 'per-peer'.");
 		if (!NAME.matcher(name).matches()) {
 			throw invalid(property + "name", name,
 					"A name consists of at most 64 letters, digits, dots, hyphens and underscores.");
 		}
+		return name;
+	}
+
+	private static RateLimitKey key(String property, Rule rule) {
 		String keyText = required(property + "key", rule.key(),
 				"Each rule needs a key; use peer, principal, method, service, global or header:<name>.");
-		RateLimitKey key = parsed(property + "key", keyText, () -> RateLimitKey.parse(keyText));
-		if (rule.methods().isEmpty()) {
-			throw invalid(property + "methods", "", "A rule is for one method at least; use ** for all of them.");
+		return parsed(property + "key", keyText, () -> RateLimitKey.parse(keyText));
+	}
+
+	static List<MethodPattern> methods(String property, List<String> patterns) {
+		if (patterns.isEmpty()) {
+			throw invalid(property, "", "A rule is for one method at least; use ** for all of them.");
 		}
 		List<MethodPattern> methods = new ArrayList<>();
-		for (int i = 0; i < rule.methods().size(); i++) {
-			String pattern = rule.methods().get(i);
-			methods.add(parsed(property + "methods[" + i + "]", pattern, () -> MethodPattern.parse(pattern)));
+		for (int i = 0; i < patterns.size(); i++) {
+			String pattern = patterns.get(i);
+			methods.add(parsed(property + "[" + i + "]", pattern, () -> MethodPattern.parse(pattern)));
 		}
+		return methods;
+	}
+
+	private static RateLimitRule rule(String property, Rule rule, String name, int instances) {
+		if (rule.reserved() != null) {
+			throw invalid(property + "reserved", rule.reserved(), "Only calls in flight have a share that can be"
+					+ " reserved. Set concurrency or adaptive instead of a limit, or remove this.");
+		}
+		if (rule.onExceed() != null && !rule.messages()) {
+			throw invalid(property + "on-exceed", rule.onExceed(),
+					"It is for messages: a call over the limit is always refused. Set messages=true to count"
+							+ " messages, or remove this.");
+		}
+		OnExceed onExceed = (rule.messages() && rule.onExceed() == null) ? OnExceed.REJECT : rule.onExceed();
+		RateLimitKey key = key(property, rule);
+		List<MethodPattern> methods = methods(property + "methods", rule.methods());
 		Gcra gcra = gcra(property, rule, instances);
 		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
-				rule.responseStatus().code());
+				rule.responseStatus().code(), onExceed);
 	}
 
 	private static Gcra gcra(String property, Rule rule, int instances) {
 		long limit = required(property + "limit", rule.limit(), "Each rule needs a limit, the permits per period.");
+		Duration period = (rule.period() != null) ? rule.period() : PERIOD;
 		long burst = (rule.burst() != null) ? rule.burst() : limit;
 		if (limit < 1) {
 			throw invalid(property + "limit", limit, "It must be at least 1.");
@@ -111,7 +149,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 					+ ": no call would ever be admitted. Raise the burst or lower the cost.");
 		}
 		try {
-			Gcra gcra = new Gcra(limit, rule.period(), burst, rule.cost());
+			Gcra gcra = new Gcra(limit, period, burst, rule.cost());
 			gcra.share(instances);
 			return gcra;
 		}
@@ -122,7 +160,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 				case "limit" -> limit;
 				case "burst" -> burst;
 				case "cost" -> rule.cost();
-				default -> rule.period();
+				default -> period;
 			};
 			throw invalid(property + name, value, "The " + message + ".");
 		}
@@ -145,8 +183,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 		}
 	}
 
-	private static InvalidConfigurationPropertyValueException invalid(String property, @Nullable Object value,
-			String reason) {
+	static InvalidConfigurationPropertyValueException invalid(String property, @Nullable Object value, String reason) {
 		return new InvalidConfigurationPropertyValueException(property, value, reason);
 	}
 

@@ -44,16 +44,18 @@ final class LimitCheck implements CallCheck {
 	}
 
 	static void validate(List<RateLimitRule> rules, Collection<SecuredMethod> methods) {
+		rules.forEach((rule) -> validate(rule.name(), rule.methods(), methods));
+	}
+
+	static void validate(String rule, List<MethodPattern> patterns, Collection<SecuredMethod> methods) {
 		if (methods.isEmpty()) {
 			// Nothing is wrong with the rules of a server that has no services yet
 			return;
 		}
-		for (RateLimitRule rule : rules) {
-			for (MethodPattern pattern : rule.methods()) {
-				if (!pattern.toString().equals("**") && methods.stream().noneMatch(pattern::matches)) {
-					throw new UnmatchedMethodPatternException(rule.name(), pattern.toString(),
-							methods.stream().map(SecuredMethod::fullName).toList());
-				}
+		for (MethodPattern pattern : patterns) {
+			if (!pattern.toString().equals("**") && methods.stream().noneMatch(pattern::matches)) {
+				throw new UnmatchedMethodPatternException(rule, pattern.toString(),
+						methods.stream().map(SecuredMethod::fullName).toList());
 			}
 		}
 	}

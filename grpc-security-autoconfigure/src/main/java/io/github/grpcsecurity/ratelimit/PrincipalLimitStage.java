@@ -30,7 +30,7 @@ public final class PrincipalLimitStage implements CallStage {
 	 * @param observer learns what the rules do
 	 */
 	public PrincipalLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer) {
-		this.rules = rules.stream().filter((rule) -> rule.key().needsIdentity()).toList();
+		this.rules = rules.stream().filter((rule) -> !rule.countsMessages() && rule.key().needsIdentity()).toList();
 		this.limiter = limiter;
 		this.observer = observer;
 	}

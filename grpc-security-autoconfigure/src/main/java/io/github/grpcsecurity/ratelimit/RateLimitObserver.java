@@ -32,7 +32,10 @@ public interface RateLimitObserver {
 		 * The store of permits could not be asked. Reported in addition to what was done
 		 * instead.
 		 */
-		FALLBACK
+		FALLBACK,
+
+		/** A message waits for its permits; what becomes of it is reported later. */
+		DELAYED
 
 	}
 

@@ -31,6 +31,8 @@ public final class MethodPlan {
 
 	private final boolean gated;
 
+	private final boolean paced;
+
 	private final Map<String, Object> details;
 
 	private final Metadata.Key<?>[] hidden;
@@ -40,6 +42,7 @@ public final class MethodPlan {
 		this.callSteps = steps(builder.callSteps);
 		this.messageSteps = steps(builder.messageSteps);
 		this.gated = builder.gated;
+		this.paced = builder.paced;
 		this.details = Collections.unmodifiableMap(new LinkedHashMap<>(builder.details));
 		this.hidden = builder.hidden.toArray(new Metadata.Key<?>[0]);
 	}
@@ -105,6 +108,15 @@ public final class MethodPlan {
 		return this.gated;
 	}
 
+	/**
+	 * Whether the client's next message is asked for only when the last one has passed,
+	 * however many the handler asks for.
+	 * @return whether at most one message waits for its checks
+	 */
+	boolean paced() {
+		return this.paced;
+	}
+
 	@Override
 	public String toString() {
 		return this.method.fullName() + " " + describe();
@@ -137,6 +149,8 @@ public final class MethodPlan {
 		private final Set<Metadata.Key<?>> hidden = new LinkedHashSet<>();
 
 		private boolean gated;
+
+		private boolean paced;
 
 		private @Nullable SecurityStage stage;
 
@@ -189,6 +203,17 @@ public final class MethodPlan {
 				watcher.accept(call, message);
 				return Verdict.proceed();
 			}));
+			return this;
+		}
+
+		/**
+		 * Asks clients for one message after the other: the next one when the last has
+		 * passed all checks, however many the handler asks for. For checks that let
+		 * messages wait: what a client sends meanwhile stays on its side.
+		 * @return this builder
+		 */
+		public Builder paceMessages() {
+			this.paced = true;
 			return this;
 		}
 

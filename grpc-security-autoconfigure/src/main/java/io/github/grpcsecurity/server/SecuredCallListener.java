@@ -103,8 +103,14 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	// Guarded by lock
 	private boolean awaitingDemand;
 
+	// Guarded by lock: brings the awaited decision, once what runs meanwhile is done
+	private @Nullable Runnable arrived;
+
 	// Guarded by lock: the client has gone away, which is all that is left to be told
 	private boolean cancelQueued;
+
+	// Guarded by lock: the call is over, so that nothing is worth waiting for
+	private boolean completeQueued;
 
 	// Guarded by lock
 	private @Nullable Deque<Runnable> queue;
@@ -112,7 +118,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	SecuredCallListener(ServerCall<ReqT, RespT> rawCall, Metadata headers, ServerCallHandler<ReqT, RespT> next,
 			SecuredCall call, MethodPlan plan, Pipeline pipeline) {
 		this.rawCall = rawCall;
-		this.serverCall = new SecuredServerCall<>(rawCall, call, pipeline.translator());
+		this.serverCall = new SecuredServerCall<>(rawCall, call, pipeline.translator(), plan.paced());
 		this.headers = headers;
 		this.next = next;
 		this.call = call;
@@ -178,7 +184,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 		else if (this.plan.gated()) {
 			this.state = State.GATED;
-			this.rawCall.request(1);
+			this.serverCall.requestFirst();
 		}
 		else {
 			startHandler();
@@ -210,8 +216,9 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 		Object token = new Object();
 		synchronized (this.lock) {
-			if (this.cancelQueued) {
+			if (this.cancelQueued || this.completeQueued) {
 				// Nobody needs the decision any more
+				onlyTheEndIsLeft();
 				return false;
 			}
 			this.awaitedDecision = token;
@@ -244,7 +251,11 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			Runnable continuation) {
 		synchronized (this.lock) {
 			if (this.awaitedDecision != token) {
-				// The call was cancelled in the meantime
+				// The call was over in the meantime
+				return;
+			}
+			if (this.worker != null) {
+				this.arrived = () -> resume(token, decision, stage, continuation);
 				return;
 			}
 			this.awaitedDecision = null;
@@ -266,9 +277,12 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 				if (this.worker != token) {
 					return;
 				}
-				if (this.awaitingDemand && !this.cancelQueued) {
-					this.worker = null;
-					return;
+				if (this.awaitingDemand) {
+					if (!this.cancelQueued && !this.completeQueued) {
+						this.worker = null;
+						return;
+					}
+					onlyTheEndIsLeft();
 				}
 				callback = (this.queue != null) ? this.queue.poll() : null;
 				if (callback == null) {
@@ -497,6 +511,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			return;
 		}
 		if (this.plan.messageSteps().length == 0) {
+			this.serverCall.passed();
 			toHandler((listener) -> listener.onMessage(message));
 		}
 		else {
@@ -513,15 +528,25 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			}
 			int following = i + 1;
 			if (!passes(ask(() -> step.check().check(this.call, message)), step.stage(),
-					() -> asCaller(() -> checkMessage(message, following)))) {
+					() -> checkMessageLater(message, following))) {
 				return;
 			}
+		}
+		if (message != null) {
+			this.serverCall.passed();
 		}
 		if (this.state == State.GATED) {
 			startGatedHandler(message);
 		}
 		else if (message != null) {
 			toHandler((listener) -> listener.onMessage(message));
+		}
+	}
+
+	private void checkMessageLater(@Nullable ReqT message, int from) {
+		// Much may have happened while the message waited
+		if (!over()) {
+			asCaller(() -> checkMessage(message, from));
 		}
 	}
 
@@ -584,11 +609,60 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		}
 	}
 
+	/**
+	 * What the handler sends does not depend on the messages that wait to reach it: it
+	 * hears at once that it may go on.
+	 */
 	@Override
 	public void onReady() {
-		if (!(this.blocked && queued(this::ready))) {
+		if (!this.blocked) {
 			whole(this::ready);
+			return;
 		}
+		Object token = new Object();
+		synchronized (this.lock) {
+			boolean waiting = this.blocked && this.state == State.OPEN && this.worker == null
+					&& this.awaitedDecision != null;
+			if (waiting) {
+				this.worker = token;
+			}
+			else if (this.blocked) {
+				queue().add(this::ready);
+				return;
+			}
+		}
+		whole(this::ready);
+		interlude(token);
+	}
+
+	/** Goes back to waiting, unless what is waited for has come meanwhile. */
+	private void interlude(Object token) {
+		Runnable next;
+		synchronized (this.lock) {
+			if (this.worker != token) {
+				return;
+			}
+			if (this.cancelQueued || this.completeQueued) {
+				onlyTheEndIsLeft();
+				next = () -> drain(token);
+			}
+			else {
+				this.worker = null;
+				next = this.arrived;
+			}
+			this.arrived = null;
+		}
+		if (next != null) {
+			next.run();
+		}
+	}
+
+	// Called under the lock
+	private void onlyTheEndIsLeft() {
+		this.awaitedDecision = null;
+		this.awaitingDemand = false;
+		queue().clear();
+		queue().add(this.cancelQueued ? this::cancelled : this::completed);
 	}
 
 	private void ready() {
@@ -613,15 +687,19 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 					this.cancelQueued = true;
 					return;
 				}
-				// Nobody else works on this call: what it waits for does not matter any
-				// more
-				this.awaitedDecision = null;
-				this.awaitingDemand = false;
-				queue().clear();
-				this.blocked = false;
+				stopWaiting();
 			}
 		}
 		cancelled();
+	}
+
+	// Called under the lock: nobody else works on this call, and what it waits for does
+	// not matter any more
+	private void stopWaiting() {
+		this.awaitedDecision = null;
+		this.awaitingDemand = false;
+		queue().clear();
+		this.blocked = false;
 	}
 
 	private void cancelled() {
@@ -630,9 +708,17 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	@Override
 	public void onComplete() {
-		if (!(this.blocked && queued(this::completed))) {
-			whole(this::completed);
+		if (this.blocked) {
+			synchronized (this.lock) {
+				if (this.blocked && this.worker != null) {
+					queue().add(this::completed);
+					this.completeQueued = true;
+					return;
+				}
+				stopWaiting();
+			}
 		}
+		whole(this::completed);
 	}
 
 	private void completed() {

@@ -30,10 +30,34 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 
 	private @Nullable Demand demand;
 
-	SecuredServerCall(ServerCall<ReqT, RespT> delegate, SecuredCall call, StatusTranslator translator) {
+	private final @Nullable Pace pace;
+
+	SecuredServerCall(ServerCall<ReqT, RespT> delegate, SecuredCall call, StatusTranslator translator, boolean paced) {
 		super(delegate);
 		this.call = call;
 		this.translator = translator;
+		this.pace = paced ? new Pace() : null;
+	}
+
+	/** Requests a message on the pipeline's own account. */
+	void requestFirst() {
+		ask(1);
+	}
+
+	/** The last message has passed its checks, or will never reach the handler. */
+	void passed() {
+		if (this.pace != null && this.pace.next()) {
+			delegate().request(1);
+		}
+	}
+
+	private void ask(int numMessages) {
+		if (this.pace == null) {
+			delegate().request(numMessages);
+		}
+		else if (this.pace.starts(numMessages)) {
+			delegate().request(1);
+		}
 	}
 
 	/** Says that one message has been requested on the handler's behalf already. */
@@ -46,7 +70,7 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 		Demand current = this.demand;
 		int remaining = (current != null) ? current.request(numMessages) : numMessages;
 		if (remaining > 0) {
-			delegate().request(remaining);
+			ask(remaining);
 		}
 	}
 
@@ -132,6 +156,35 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 			delegate().close(closing.status(), closing.trailers());
 			return true;
 		}
+	}
+
+	/**
+	 * Hands the handler's demand on message by message: one is under way or being
+	 * checked, the others stay with the client.
+	 */
+	private static final class Pace {
+
+		// Guarded by this
+		private long demanded;
+
+		// Guarded by this
+		private boolean underWay;
+
+		/** Whether to request a message now, that more are wanted. */
+		synchronized boolean starts(int numMessages) {
+			this.demanded += numMessages;
+			return !this.underWay && next();
+		}
+
+		/** Whether to request another message, now that none is under way. */
+		synchronized boolean next() {
+			this.underWay = this.demanded > 0;
+			if (this.underWay) {
+				this.demanded--;
+			}
+			return this.underWay;
+		}
+
 	}
 
 	/**

@@ -1,0 +1,307 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.Iterator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Messages that wait for permits.
+ * <p>
+ * Those that wait for the permits of one key stand in one line, and only the first of
+ * them asks: however many wait, the limiter is asked once for each permit there may be. A
+ * line is gone as soon as nobody stands in it, so their number is bounded by the calls in
+ * flight. Thread-safe; no thread waits.
+ */
+final class DelayedMessages {
+
+	/** How soon to ask again at the earliest. */
+	private static final long MIN_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
+
+	/** How soon to ask again if nobody can tell. */
+	private static final Duration UNKNOWN = Duration.ofSeconds(1);
+
+	private final RateLimiter limiter;
+
+	private final ScheduledExecutorService timer;
+
+	private final Map<Key, Line> lines = new ConcurrentHashMap<>();
+
+	DelayedMessages(RateLimiter limiter, ScheduledExecutorService timer) {
+		this.limiter = limiter;
+		this.timer = timer;
+	}
+
+	/** What a message has to wait for; null if the decision is final. */
+	static @Nullable RateLimitPermit scarce(List<RateLimitPermit> permits, RateLimitDecision decision) {
+		RateLimitDecision.Result denial = decision.denial();
+		if (denial == null) {
+			return null;
+		}
+		for (RateLimitDecision.Result result : decision.results()) {
+			if (result.denied() && !result.rule().shadow() && result.rule().onExceed() != OnExceed.BACKPRESSURE) {
+				return null;
+			}
+		}
+		for (RateLimitPermit permit : permits) {
+			// The rule of a fallback is another object with the same name
+			if (permit.rule().name().equals(denial.rule().name())) {
+				return permit;
+			}
+		}
+		return null;
+	}
+
+	/** For what others wait already. */
+	@Nullable RateLimitPermit crowded(List<RateLimitPermit> permits) {
+		if (this.lines.isEmpty()) {
+			return null;
+		}
+		for (RateLimitPermit permit : permits) {
+			if (this.lines.containsKey(Key.of(permit))) {
+				return permit;
+			}
+		}
+		return null;
+	}
+
+	/** Makes a message stand in line; the first in line asks after the delay. */
+	void add(Waiting waiting, RateLimitPermit scarce, @Nullable Duration delay) {
+		add(waiting, Key.of(scarce), delay);
+	}
+
+	private void add(Waiting waiting, Key key, @Nullable Duration delay) {
+		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, delay)) {
+			Thread.onSpinWait();
+		}
+	}
+
+	/** How many messages wait. */
+	int size() {
+		return this.lines.values().stream().mapToInt(Line::size).sum();
+	}
+
+	private record Key(String rule, String key) {
+
+		static Key of(RateLimitPermit permit) {
+			return new Key(permit.rule().name(), permit.key());
+		}
+
+	}
+
+	/** One message that waits. */
+	static final class Waiting {
+
+		private final List<RateLimitPermit> permits;
+
+		private final CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
+
+		private volatile @Nullable Line line;
+
+		private volatile boolean left;
+
+		Waiting(List<RateLimitPermit> permits) {
+			this.permits = permits;
+		}
+
+		/** Completes with the final decision. */
+		CompletionStage<RateLimitDecision> answer() {
+			return this.answer;
+		}
+
+		/** Nobody needs the message any more, nor an answer. */
+		void leave() {
+			this.left = true;
+			Line current = this.line;
+			if (current != null) {
+				current.remove(this);
+			}
+		}
+
+	}
+
+	/** Those who wait for the permits of one key. */
+	private final class Line implements Runnable {
+
+		private final Key key;
+
+		// Guarded by this
+		private final Set<Waiting> waiting = new LinkedHashSet<>();
+
+		// Guarded by this
+		private @Nullable Future<?> wakeUp;
+
+		// Guarded by this: the limiter is being asked
+		private boolean asking;
+
+		// Guarded by this
+		private boolean gone;
+
+		Line(Key key) {
+			this.key = key;
+		}
+
+		synchronized boolean add(Waiting last, @Nullable Duration delay) {
+			if (this.gone) {
+				return false;
+			}
+			last.line = this;
+			if (!last.left) {
+				this.waiting.add(last);
+			}
+			if (this.wakeUp == null && !this.asking) {
+				wakeUpAfter(delay);
+			}
+			return true;
+		}
+
+		synchronized void remove(Waiting one) {
+			this.waiting.remove(one);
+			if (this.waiting.isEmpty() && !this.asking) {
+				end();
+			}
+		}
+
+		synchronized int size() {
+			return this.waiting.size();
+		}
+
+		private synchronized @Nullable Waiting first() {
+			Iterator<Waiting> iterator = this.waiting.iterator();
+			if (iterator.hasNext()) {
+				return iterator.next();
+			}
+			end();
+			return null;
+		}
+
+		// Called under the lock
+		private void end() {
+			this.gone = true;
+			this.asking = false;
+			DelayedMessages.this.lines.remove(this.key, this);
+			if (this.wakeUp != null) {
+				this.wakeUp.cancel(false);
+				this.wakeUp = null;
+			}
+		}
+
+		// Called under the lock
+		private void wakeUpAfter(@Nullable Duration delay) {
+			long nanos = Math.max(((delay != null) ? delay : UNKNOWN).toNanos(), MIN_NANOS);
+			try {
+				this.wakeUp = DelayedMessages.this.timer.schedule(this, nanos, TimeUnit.NANOSECONDS);
+			}
+			catch (RejectedExecutionException ex) {
+				// The application is going down
+				this.waiting.forEach((each) -> each.answer.completeExceptionally(ex));
+				this.waiting.clear();
+				end();
+			}
+		}
+
+		@Override
+		public void run() {
+			synchronized (this) {
+				this.wakeUp = null;
+				if (this.gone || this.asking) {
+					return;
+				}
+				this.asking = true;
+			}
+			askForAll();
+		}
+
+		private void askForAll() {
+			Waiting first = first();
+			while (first != null) {
+				CompletableFuture<RateLimitDecision> asked = ask(first);
+				if (!asked.isDone()) {
+					Waiting served = first;
+					CompletionStage<RateLimitDecision> answer = asked;
+					answer.whenComplete((decision, failure) -> {
+						if (served(served, decision, failure)) {
+							askForAll();
+						}
+					});
+					return;
+				}
+				if (!served(first, asked)) {
+					return;
+				}
+				first = first();
+			}
+		}
+
+		private CompletableFuture<RateLimitDecision> ask(Waiting first) {
+			try {
+				return DelayedMessages.this.limiter.tryAcquire(first.permits).toCompletableFuture();
+			}
+			catch (RuntimeException ex) {
+				return CompletableFuture.failedFuture(ex);
+			}
+		}
+
+		private boolean served(Waiting first, CompletableFuture<RateLimitDecision> asked) {
+			try {
+				return served(first, asked.join(), null);
+			}
+			catch (CompletionException ex) {
+				return served(first, null, ex.getCause());
+			}
+		}
+
+		/** Whether it is somebody else's turn now. */
+		private boolean served(Waiting first, @Nullable RateLimitDecision decision, @Nullable Throwable failure) {
+			if (decision == null) {
+				drop(first);
+				first.answer
+					.completeExceptionally((failure != null) ? failure : new NullPointerException("no decision"));
+				return true;
+			}
+			RateLimitPermit scarce = scarce(first.permits, decision);
+			RateLimitDecision.Result denial = decision.denial();
+			if (scarce == null || denial == null) {
+				drop(first);
+				first.answer.complete(decision);
+				return true;
+			}
+			Key other = Key.of(scarce);
+			if (other.equals(this.key)) {
+				synchronized (this) {
+					this.asking = false;
+					if (this.waiting.isEmpty()) {
+						end();
+					}
+					else {
+						wakeUpAfter(denial.retryAfter());
+					}
+				}
+				return false;
+			}
+			// It must not keep those waiting who lack nothing else
+			drop(first);
+			DelayedMessages.this.add(first, other, denial.retryAfter());
+			return true;
+		}
+
+		private synchronized void drop(Waiting one) {
+			this.waiting.remove(one);
+		}
+
+	}
+
+}

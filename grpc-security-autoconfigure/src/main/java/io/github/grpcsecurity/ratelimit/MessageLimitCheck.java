@@ -1,0 +1,199 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.stream.Collectors;
+
+import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import io.github.grpcsecurity.server.MessageCheck;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.Refusal;
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.SecuredMethod;
+import io.github.grpcsecurity.server.Verdict;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Applies the rules that count messages to the messages of one method, all rules at once.
+ */
+final class MessageLimitCheck implements MessageCheck {
+
+	private static final String NOTE = "rate_limit.rule";
+
+	private static final String SHADOW_NOTE = "rate_limit.shadow";
+
+	private static final String FALLBACK_NOTE = "rate_limit.fallback";
+
+	private final List<Limit> limits;
+
+	private final RateLimiter limiter;
+
+	private final RateLimitObserver observer;
+
+	private final DelayedMessages delayed;
+
+	private MessageLimitCheck(List<Limit> limits, RateLimiter limiter, RateLimitObserver observer,
+			DelayedMessages delayed) {
+		this.limits = limits;
+		this.limiter = limiter;
+		this.observer = observer;
+		this.delayed = delayed;
+	}
+
+	static void plan(List<RateLimitRule> rules, SecuredMethod method, MethodPlan.Builder plan, RateLimiter limiter,
+			RateLimitObserver observer, DelayedMessages delayed) {
+		List<Limit> limits = rules.stream()
+			.filter((rule) -> rule.methods().stream().anyMatch((pattern) -> pattern.matches(method)))
+			.map((rule) -> new Limit(rule, rule.key().resolver(method)))
+			.toList();
+		if (limits.isEmpty()) {
+			return;
+		}
+		plan.checkMessages(limits.stream().map(Limit::toString).collect(Collectors.joining("; ")),
+				new MessageLimitCheck(limits, limiter, observer, delayed));
+		if (limits.stream().anyMatch((limit) -> limit.rule.onExceed() == OnExceed.BACKPRESSURE)) {
+			plan.paceMessages();
+		}
+	}
+
+	@Override
+	public Verdict check(SecuredCall call, @Nullable Object message) {
+		if (message == null) {
+			return Verdict.proceed();
+		}
+		Messages messages = call.state(Messages.class, () -> new Messages(permits(call)));
+		List<RateLimitPermit> permits = messages.permits;
+		if (permits.isEmpty()) {
+			return Verdict.proceed();
+		}
+		RateLimitPermit crowded = this.delayed.crowded(permits);
+		if (crowded != null) {
+			// Others came first
+			return Verdict.pending(queue(call, messages, crowded, null));
+		}
+		CompletionStage<RateLimitDecision> answer = this.limiter.tryAcquire(permits);
+		if (answer instanceof CompletableFuture<RateLimitDecision> future && future.isDone()) {
+			RateLimitDecision decision = future.join();
+			RateLimitPermit scarce = DelayedMessages.scarce(permits, decision);
+			return (scarce == null) ? verdict(call, permits, decision)
+					: Verdict.pending(queue(call, messages, scarce, decision.denial()));
+		}
+		return Verdict.pending(answer.thenCompose((decision) -> {
+			RateLimitPermit scarce = DelayedMessages.scarce(permits, decision);
+			return (scarce == null) ? CompletableFuture.completedFuture(verdict(call, permits, decision))
+					: queue(call, messages, scarce, decision.denial());
+		}));
+	}
+
+	// What a caller is counted by does not change from one message to the next
+	private List<RateLimitPermit> permits(SecuredCall call) {
+		List<RateLimitPermit> permits = new ArrayList<>(this.limits.size());
+		for (Limit limit : this.limits) {
+			String key = limit.resolver.resolve(call);
+			if (key != null) {
+				permits.add(new RateLimitPermit(limit.rule, key));
+			}
+		}
+		return permits;
+	}
+
+	private CompletionStage<Verdict> queue(SecuredCall call, Messages messages, RateLimitPermit scarce,
+			RateLimitDecision.@Nullable Result denial) {
+		this.observer.applied(scarce.rule(), Outcome.DELAYED);
+		DelayedMessages.Waiting waiting = new DelayedMessages.Waiting(messages.permits);
+		messages.waits(call, waiting);
+		this.delayed.add(waiting, scarce, (denial != null) ? denial.retryAfter() : Duration.ZERO);
+		return waiting.answer().thenApply((decision) -> verdict(call, messages.permits, decision));
+	}
+
+	private Verdict verdict(SecuredCall call, List<RateLimitPermit> permits, RateLimitDecision decision) {
+		if (decision.fallback()) {
+			for (RateLimitPermit permit : permits) {
+				this.observer.applied(permit.rule(), Outcome.FALLBACK);
+			}
+			call.note(FALLBACK_NOTE, "true");
+		}
+		RateLimitRule undecided = decision.undecided();
+		if (undecided != null) {
+			this.observer.applied(undecided, Outcome.DENIED);
+			call.note(NOTE, undecided.name());
+			return Verdict.refuse(Refusal.unavailable("limit " + undecided.name() + " cannot be counted"));
+		}
+		report(call, decision);
+		RateLimitDecision.Result denial = decision.denial();
+		if (denial == null) {
+			return Verdict.proceed();
+		}
+		RateLimitRule rule = denial.rule();
+		call.note(NOTE, rule.name());
+		return Verdict.refuse(Refusal.overLimit(rule.name(), denial.retryAfter()).withCode(rule.code()));
+	}
+
+	private void report(SecuredCall call, RateLimitDecision decision) {
+		for (RateLimitDecision.Result result : decision.results()) {
+			RateLimitRule rule = result.rule();
+			if (result.denied()) {
+				this.observer.applied(rule, rule.shadow() ? Outcome.SHADOW_DENIED : Outcome.DENIED);
+				if (rule.shadow()) {
+					call.note(SHADOW_NOTE, rule.name());
+				}
+			}
+			else if (decision.permitted()) {
+				this.observer.applied(rule, Outcome.ALLOWED);
+			}
+		}
+	}
+
+	private record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver) {
+
+		@Override
+		public String toString() {
+			return "message limit " + this.rule.name() + " by " + this.rule.key() + ": " + this.rule.gcra()
+					+ ((this.rule.onExceed() == OnExceed.BACKPRESSURE) ? ", others wait" : "")
+					+ (this.rule.shadow() ? ", only watching" : "");
+		}
+
+	}
+
+	/** What the messages of one call share. */
+	private static final class Messages {
+
+		private final List<RateLimitPermit> permits;
+
+		private boolean hooked;
+
+		private volatile boolean closed;
+
+		private volatile DelayedMessages.@Nullable Waiting last;
+
+		Messages(List<RateLimitPermit> permits) {
+			this.permits = permits;
+		}
+
+		/** A call that is over needs no permits. */
+		void waits(SecuredCall call, DelayedMessages.Waiting waiting) {
+			this.last = waiting;
+			if (!this.hooked) {
+				this.hooked = true;
+				call.onClosed((status) -> close());
+			}
+			if (this.closed) {
+				waiting.leave();
+			}
+		}
+
+		private void close() {
+			this.closed = true;
+			DelayedMessages.Waiting waiting = this.last;
+			if (waiting != null) {
+				waiting.leave();
+			}
+		}
+
+	}
+
+}

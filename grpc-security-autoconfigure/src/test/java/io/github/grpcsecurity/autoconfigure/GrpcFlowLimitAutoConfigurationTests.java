@@ -1,0 +1,221 @@
+package io.github.grpcsecurity.autoconfigure;
+
+import java.util.List;
+
+import io.github.grpcsecurity.ratelimit.ConcurrencyLimiter;
+import io.github.grpcsecurity.ratelimit.ConcurrencyMetrics;
+import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
+import io.github.grpcsecurity.ratelimit.ConcurrencyStage;
+import io.github.grpcsecurity.ratelimit.MessageLimitStage;
+import io.github.grpcsecurity.ratelimit.PeerLimitStage;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
+import io.grpc.Status;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+import org.springframework.boot.autoconfigure.AutoConfigurations;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.boot.test.context.FilteredClassLoader;
+import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+class GrpcFlowLimitAutoConfigurationTests {
+
+	private static final String PREFIX = "grpc.security.rate-limit.";
+
+	private final ApplicationContextRunner empty = new ApplicationContextRunner()
+		.withConfiguration(AutoConfigurations.of(GrpcFlowLimitAutoConfiguration.class,
+				GrpcRateLimitAutoConfiguration.class, GrpcSecurityAutoConfiguration.class));
+
+	private final ApplicationContextRunner calls = this.empty.withPropertyValues(PREFIX + "rules[0].name=server",
+			PREFIX + "rules[0].key=global");
+
+	private final ApplicationContextRunner messages = this.calls.withPropertyValues(PREFIX + "rules[0].limit=10",
+			PREFIX + "rules[0].messages=true");
+
+	private static String rule(String property) {
+		return PREFIX + "rules[0]." + property;
+	}
+
+	private static ConcurrencyRule only(org.springframework.context.ApplicationContext context) {
+		assertThat(context.getBean(GrpcRateLimitRules.class).rules()).isEmpty();
+		List<ConcurrencyRule> rules = context.getBean(ConcurrencyLimiter.class).rules();
+		assertThat(rules).hasSize(1);
+		return rules.get(0);
+	}
+
+	@Test
+	void stagesWhenNothingIsSetThenTheyAreThereAndConcurrencyComesFirst() {
+		this.empty.run((context) -> {
+			assertThat(context).hasSingleBean(MessageLimitStage.class).hasSingleBean(ConcurrencyLimiter.class);
+			assertThat(context.getBeanProvider(CallStage.class).orderedStream().toList()).hasSize(5)
+				.element(0)
+				.isInstanceOf(ConcurrencyStage.class);
+			List<CallStage> stages = context.getBean(GrpcServerSecurity.class).stages();
+			assertThat(stages).element(0).isInstanceOf(ConcurrencyStage.class);
+			assertThat(stages).element(1).isInstanceOf(PeerLimitStage.class);
+			assertThat(stages).element(2).isInstanceOf(ConcurrencyStage.class);
+		});
+	}
+
+	@Test
+	void stagesWhenSecurityIsOffThenNone() {
+		this.calls.withPropertyValues("grpc.security.enabled=false", rule("concurrency=1"))
+			.run((context) -> assertThat(context).doesNotHaveBean(MessageLimitStage.class)
+				.doesNotHaveBean(ConcurrencyStage.class)
+				.doesNotHaveBean(ConcurrencyLimiter.class));
+	}
+
+	@Test
+	void limiterWhenUserHasOneThenOursBacksOff() {
+		ConcurrencyLimiter own = new ConcurrencyLimiter(List.of(), System::nanoTime);
+		MessageLimitStage stage = new MessageLimitStage(List.of(), (permits) -> {
+			throw new IllegalStateException();
+		}, (rule, outcome) -> {
+		}, new GrpcSecurityThreads().scheduler());
+		this.calls.withPropertyValues(rule("concurrency=1"))
+			.withBean("ownLimiter", ConcurrencyLimiter.class, () -> own)
+			.withBean("ownStage", MessageLimitStage.class, () -> stage)
+			.run((context) -> {
+				assertThat(context.getBean(ConcurrencyLimiter.class)).isSameAs(own);
+				assertThat(context.getBean(MessageLimitStage.class)).isSameAs(stage);
+			});
+	}
+
+	@Test
+	void metricsWhenRegistryThenMetersOfAllRules() {
+		this.calls.withPropertyValues(rule("concurrency=7"))
+			.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.run((context) -> {
+				MeterRegistry registry = context.getBean(MeterRegistry.class);
+				assertThat(registry.get("grpc.security.rate-limit.in-flight").tag("rule", "server").gauge().value())
+					.isZero();
+				assertThat(registry.get("grpc.security.rate-limit.concurrency").tag("rule", "server").gauge().value())
+					.isEqualTo(7);
+			});
+	}
+
+	@Test
+	void metricsWhenNoRegistryOrNoMicrometerThenNone() {
+		this.calls.withPropertyValues(rule("concurrency=7"))
+			.run((context) -> assertThat(context).doesNotHaveBean(ConcurrencyMetrics.class));
+		this.calls.withPropertyValues(rule("concurrency=7"))
+			.withClassLoader(new FilteredClassLoader("io.micrometer.core"))
+			.run((context) -> assertThat(context).hasNotFailed().doesNotHaveBean(ConcurrencyMetrics.class));
+	}
+
+	@Test
+	void messagesWhenSetThenRuleCountsMessagesAndRejects() {
+		this.messages.run((context) -> {
+			RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
+			assertThat(rule.onExceed()).isEqualTo(OnExceed.REJECT);
+		});
+	}
+
+	@Test
+	void onExceedWhenBackpressureThenMessagesWait() {
+		this.messages.withPropertyValues(rule("on-exceed=backpressure"))
+			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).onExceed())
+				.isEqualTo(OnExceed.BACKPRESSURE));
+	}
+
+	@Test
+	void concurrencyWhenEverythingIsSetThenAllOfItIsUsed() {
+		this.calls
+			.withPropertyValues(rule("concurrency=50"), rule("methods=bank.*/*"), rule("shadow=true"),
+					rule("response-status=unavailable"), rule("reserved.share=0.2"),
+					rule("reserved.methods=bank.Payments/*"), rule("reserved.authorities=ROLE_TELLER"))
+			.run((context) -> {
+				ConcurrencyRule rule = only(context);
+				assertThat(rule.name()).isEqualTo("server");
+				assertThat(rule.key()).hasToString("global");
+				assertThat(rule.limit()).isEqualTo(50);
+				assertThat(rule.adaptive()).isNull();
+				assertThat(rule.methods()).map(Object::toString).containsExactly("bank.*/*");
+				assertThat(rule.shadow()).isTrue();
+				assertThat(rule.code()).isEqualTo(Status.Code.UNAVAILABLE);
+				assertThat(rule.reserved().share()).isEqualTo(0.2);
+				assertThat(rule.reserved().ordinary(50)).isEqualTo(40);
+				assertThat(rule.reserved().methods()).map(Object::toString).containsExactly("bank.Payments/*");
+				assertThat(rule.reserved().authorities()).containsExactly("ROLE_TELLER");
+			});
+	}
+
+	@Test
+	void adaptiveWhenSetThenBoundsAndDefaultsAreUsed() {
+		this.calls.withPropertyValues(rule("adaptive.max=300")).run((context) -> {
+			assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(5, 300));
+			assertThat(only(context).limit()).isEqualTo(20);
+		});
+		this.calls.withPropertyValues(rule("adaptive.initial=30"), rule("adaptive.min=10")).run((context) -> {
+			assertThat(only(context).adaptive()).isEqualTo(new ConcurrencyRule.Adaptive(10, 500));
+			assertThat(only(context).limit()).isEqualTo(30);
+		});
+	}
+
+	@Test
+	void adaptiveWhenLibraryIsMissingThenStartFailsWithTheWayOut() {
+		ApplicationContextRunner without = this.calls
+			.withClassLoader(new FilteredClassLoader("com.netflix.concurrency"));
+		without.withPropertyValues(rule("adaptive.max=300"))
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
+					assertThat(ex.getName()).isEqualTo(rule("adaptive"));
+					assertThat(ex.getReason())
+						.isEqualTo("Adaptive limits need com.netflix.concurrency-limits:concurrency-limits-core on the"
+								+ " class path. Add it, or set a fixed concurrency.");
+				}));
+		without.withPropertyValues(rule("concurrency=3")).run((context) -> assertThat(context).hasNotFailed());
+	}
+
+	@ParameterizedTest
+	@CsvSource(delimiter = '|', value = { "concurrency=0 | concurrency | at least 1",
+			"concurrency=5;limit=3 | limit | stands alone", "concurrency=5;period=1s | period | stands alone",
+			"concurrency=5;burst=3 | burst | stands alone", "concurrency=5;cost=3 | cost | stands alone",
+			"concurrency=5;on-exceed=reject | on-exceed | stands alone",
+			"concurrency=5;on-failure=deny | on-failure | asks nobody",
+			"concurrency=5;messages=true | messages | another rule for the messages",
+			"concurrency=5;adaptive.max=9 | concurrency | keep one of the two",
+			"adaptive.max=30;limit=3 | limit | stands alone", "adaptive.min=0 | adaptive.min | at least 1",
+			"adaptive.max=4 | adaptive.max | at least", "adaptive.initial=501 | adaptive.initial | from 5 to 500",
+			"adaptive.initial=4 | adaptive.initial | from 5 to 500",
+			"adaptive.max=30;key=principal | key | use global, service or method",
+			"concurrency=5;reserved.methods=** | reserved.share | above 0 and below 1",
+			"concurrency=5;reserved.share=1;reserved.methods=** | reserved.share | above 0 and below 1",
+			"concurrency=5;reserved.share=NaN;reserved.methods=** | reserved.share | above 0 and below 1",
+			"concurrency=2;reserved.share=0.6;reserved.methods=** | reserved.share | leaves nothing to other calls",
+			"concurrency=5;reserved.share=0.2 | reserved.methods | Nobody could use the share",
+			"concurrency=5;reserved.share=0.2;reserved.methods=x | reserved.methods[0] | no slash",
+			"limit=5;reserved.share=0.2;reserved.methods=** | reserved | Only calls in flight",
+			"limit=5;on-exceed=reject | on-exceed | Set messages=true",
+			"messages=true | limit | Each rule needs a limit" })
+	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String settings, String property, String reason) {
+		ApplicationContextRunner runner = this.calls;
+		for (String setting : settings.split(";")) {
+			runner = runner.withPropertyValues(rule(setting));
+		}
+		runner.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+			.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
+				assertThat(ex.getName()).isEqualTo(rule(property));
+				assertThat(ex.getReason()).contains(reason);
+			}));
+	}
+
+	@Test
+	void namesWhenTwoKindsOfRulesShareOneThenStartFails() {
+		this.calls
+			.withPropertyValues(rule("concurrency=5"), PREFIX + "rules[1].name=server", PREFIX + "rules[1].key=peer",
+					PREFIX + "rules[1].limit=5")
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.hasMessageContaining("rules[1].name"));
+	}
+
+}

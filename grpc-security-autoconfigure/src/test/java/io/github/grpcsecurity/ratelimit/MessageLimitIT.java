@@ -1,0 +1,479 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.IntStream;
+
+import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.SecurityStage;
+import io.github.grpcsecurity.server.Verdict;
+import io.github.grpcsecurity.testing.CallType;
+import io.github.grpcsecurity.testing.EchoGrpc;
+import io.github.grpcsecurity.testing.EchoReply;
+import io.github.grpcsecurity.testing.EchoRequest;
+import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.RawCall;
+import io.github.grpcsecurity.testing.TestServer;
+import io.github.grpcsecurity.testing.TestStage;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor.MethodType;
+import io.grpc.Status;
+import io.grpc.Status.Code;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+/** Limits of messages, with real servers and time. */
+class MessageLimitIT {
+
+	private static final Metadata.Key<String> PUSHBACK = Metadata.Key.of("grpc-retry-pushback-ms",
+			Metadata.ASCII_STRING_MARSHALLER);
+
+	private static final Gcra ONE = new Gcra(1, Duration.ofHours(1), 1, 1);
+
+	private final GrpcSecurityThreads threads = new GrpcSecurityThreads();
+
+	private final Map<Outcome, LongAdder> outcomes = Collections.synchronizedMap(new EnumMap<>(Outcome.class));
+
+	private final InMemoryRateLimiter memory = new InMemoryRateLimiter(1000, System::nanoTime);
+
+	private MessageLimitStage stage;
+
+	@AfterEach
+	void stopThreads() {
+		this.threads.close();
+	}
+
+	private static RateLimitRule rule(String name, String key, Gcra gcra, OnExceed onExceed) {
+		RateLimitRule rule = TestRules.rule(name, key, gcra);
+		return new RateLimitRule(name, rule.key(), rule.methods(), gcra, false, OnFailure.LOCAL,
+				Status.Code.RESOURCE_EXHAUSTED, onExceed);
+	}
+
+	private MessageLimitStage stage(RateLimiter limiter, RateLimitRule... rules) {
+		this.stage = new MessageLimitStage(List.of(rules), limiter,
+				(rule, outcome) -> this.outcomes.computeIfAbsent(outcome, (key) -> new LongAdder()).increment(),
+				this.threads.scheduler());
+		return this.stage;
+	}
+
+	private TestServer serve(io.grpc.BindableService service, RateLimitRule... rules) {
+		return TestServer.network(service, List.of(TestStage.authentication(), stage(this.memory, rules)));
+	}
+
+	private long count(Outcome outcome) {
+		LongAdder count = this.outcomes.get(outcome);
+		return (count != null) ? count.sum() : 0;
+	}
+
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void rejectWhenMessageIsOverTheLimitThenItsCallEndsAndHandlerNeverSeesIt(CallType type) {
+		EchoService service = new EchoService();
+		try (TestServer server = serve(service, rule("messages", "global", ONE, OnExceed.REJECT))) {
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
+
+			CallType.Outcome refused = type.call(server.channel(), new Metadata(), "a", "b");
+
+			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(refused.status().getDescription()).isEqualTo("limit exceeded");
+			assertThat(Long.parseLong(refused.trailers().get(PUSHBACK))).isBetween(3_000_000L, 3_600_000L);
+			assertThat(service.messages).hasValue(1);
+			assertThat(count(Outcome.ALLOWED)).isEqualTo(1);
+			assertThat(count(Outcome.DENIED)).isEqualTo(1);
+		}
+	}
+
+	@Test
+	void rejectWhenStreamHasSentWhatItMayThenNextMessageEndsIt() {
+		EchoService service = new EchoService();
+		Gcra three = new Gcra(3, Duration.ofHours(1), 3, 1);
+		try (TestServer server = serve(service, rule("messages", "principal", three, OnExceed.REJECT))) {
+			CallType.Outcome refused = CallType.BIDI.call(server.channel(), TestStage.user("ann"), "a", "b", "c", "d");
+
+			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(refused.replies()).hasSize(3);
+			assertThat(service.messages).hasValue(3);
+			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("ann"), "x").code())
+				.isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("bob"), "x").code()).isEqualTo(Code.OK);
+			assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.OK);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void backpressureWhenOverTheLimitThenMessagesWaitAndArriveInOrder(CallType type) {
+		EchoService service = new EchoService();
+		Gcra gcra = new Gcra(20, Duration.ofSeconds(1), 1, 1);
+		String[] texts = IntStream.range(0, 10).mapToObj(Integer::toString).toArray(String[]::new);
+		try (TestServer server = serve(service, rule("messages", "global", gcra, OnExceed.BACKPRESSURE))) {
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
+			long start = System.nanoTime();
+
+			CallType.Outcome outcome = type.call(server.channel(), new Metadata(), texts);
+
+			assertThat(outcome.code()).isEqualTo(Code.OK);
+			int messages = type.grpcType().clientSendsOneMessage() ? 1 : texts.length;
+			assertThat(service.messages).hasValue(messages + 1);
+			assertThat(Duration.ofNanos(System.nanoTime() - start))
+				.isGreaterThan(Duration.ofMillis(30 + 50 * (messages - 1)));
+			if (type == CallType.BIDI) {
+				assertThat(outcome.replies()).extracting(EchoReply::getText).containsExactly(texts);
+			}
+			assertThat(count(Outcome.DELAYED)).isEqualTo(messages);
+			assertThat(count(Outcome.ALLOWED)).isEqualTo(messages + 1);
+			assertThat(count(Outcome.DENIED)).isZero();
+			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
+	@ParameterizedTest
+	@ValueSource(ints = { 1, 5, Integer.MAX_VALUE })
+	void backpressureWhenHandlerControlsTheFlowThenItGetsNoMoreThanItAsksFor(int demand) {
+		Manual service = new Manual(demand);
+		Gcra gcra = new Gcra(100, Duration.ofSeconds(1), 3, 1);
+		String[] texts = IntStream.range(0, 12).mapToObj(Integer::toString).toArray(String[]::new);
+		try (TestServer server = serve(service, rule("messages", "global", gcra, OnExceed.BACKPRESSURE))) {
+			CompletableFuture<CallType.Outcome> call = CompletableFuture
+				.supplyAsync(() -> CallType.BIDI.call(server.channel(), new Metadata(), texts));
+			if (demand < texts.length) {
+				for (int got = demand; got < texts.length; got += demand) {
+					int expected = got;
+					await().untilAsserted(() -> assertThat(service.got).hasSize(expected));
+					service.observer.request(demand);
+				}
+			}
+
+			assertThat(call.join().code()).isEqualTo(Code.OK);
+			assertThat(service.got).containsExactly(texts);
+		}
+	}
+
+	@Test
+	void backpressureWhenSenderIsFastThenItIsHeldBackAndNothingPilesUp() {
+		Manual service = new Manual(Integer.MAX_VALUE);
+		Gcra gcra = new Gcra(50, Duration.ofSeconds(1), 5, 1);
+		byte[] message = EchoRequest.newBuilder().setText("x".repeat(10_000)).build().toByteArray();
+		AtomicInteger sent = new AtomicInteger();
+		try (TestServer server = serve(service, rule("messages", "global", gcra, OnExceed.BACKPRESSURE))) {
+			ClientCallStreamObserver<EchoRequest> stream = fastSender(server, message, sent);
+
+			await().untilAsserted(() -> assertThat(service.got).hasSizeGreaterThan(25));
+
+			// What the client could send beyond what arrived is in windows and its buffer
+			int inBetween = sent.get() - service.got.size();
+			assertThat(inBetween).isLessThan(130);
+			assertThat(sent.get()).isGreaterThan(service.got.size());
+			stream.cancel("test", null);
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isZero());
+			await().untilAsserted(() -> assertThat(service.cancelled).isTrue());
+		}
+	}
+
+	private static ClientCallStreamObserver<EchoRequest> fastSender(TestServer server, byte[] message,
+			AtomicInteger sent) {
+		CompletableFuture<ClientCallStreamObserver<EchoRequest>> started = new CompletableFuture<>();
+		EchoGrpc.newStub(server.channel()).bidi(new ClientResponseObserver<EchoRequest, EchoReply>() {
+			@Override
+			public void beforeStart(ClientCallStreamObserver<EchoRequest> stream) {
+				started.complete(stream);
+				stream.setOnReadyHandler(() -> {
+					while (stream.isReady() && sent.get() < 100_000) {
+						try {
+							stream.onNext(EchoRequest.parseFrom(message));
+						}
+						catch (com.google.protobuf.InvalidProtocolBufferException ex) {
+							throw new IllegalStateException(ex);
+						}
+						sent.incrementAndGet();
+					}
+				});
+			}
+
+			@Override
+			public void onNext(EchoReply reply) {
+			}
+
+			@Override
+			public void onError(Throwable ex) {
+			}
+
+			@Override
+			public void onCompleted() {
+			}
+		});
+		return started.join();
+	}
+
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void backpressureWhenClientLeavesWhileItsMessageWaitsThenItLeavesTheLineAndTakesNothing(CallType type) {
+		EchoService service = new EchoService();
+		AtomicInteger asked = new AtomicInteger();
+		RateLimitRule rule = rule("messages", "global", ONE, OnExceed.BACKPRESSURE);
+		RateLimiter counting = (permits) -> {
+			asked.incrementAndGet();
+			return this.memory.tryAcquire(permits);
+		};
+		try (TestServer server = TestServer.network(service, List.of(stage(counting, rule)))) {
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
+			RawCall waiting = RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata())
+				.send(EchoRequest.newBuilder().setText("late").build().toByteArray())
+				.halfClose();
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isEqualTo(1));
+
+			waiting.cancel();
+
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isZero());
+			assertThat(service.messages).hasValue(1);
+			assertThat(asked).hasValue(2);
+		}
+	}
+
+	@Test
+	void backpressureWhenCallIsEndedWhileItsMessageWaitsThenHandlerHearsAtOnce() {
+		Manual service = new Manual(5);
+		AtomicBoolean ended = new AtomicBoolean();
+		List<SecuredCall> calls = new ArrayList<>();
+		TestStage capture = TestStage.check(SecurityStage.PEER_LIMITS, (call) -> {
+			calls.add(call);
+			return Verdict.proceed();
+		});
+		try (TestServer server = TestServer.network(service,
+				List.of(capture, stage(this.memory, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))))) {
+			byte[] message = EchoRequest.newBuilder().setText("x").build().toByteArray();
+			RawCall call = RawCall
+				.start(server.channel(), "testing.Echo/Bidi", MethodType.BIDI_STREAMING, new Metadata())
+				.send(message)
+				.send(message);
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isEqualTo(1));
+
+			ended.set(calls.get(0).end(io.github.grpcsecurity.server.Refusal.unauthenticated("expired")));
+
+			assertThat(ended).isTrue();
+			assertThat(call.await().status().getCode()).isEqualTo(Code.UNAUTHENTICATED);
+			await().untilAsserted(() -> assertThat(service.cancelled).isTrue());
+			assertThat(service.got).hasSize(1);
+			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
+	@Test
+	void backpressureWhenMessageWaitsThenHandlerHearsThatItMaySendAndMayEndTheCall() {
+		Manual service = new Manual(5);
+		try (TestServer server = serve(service, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))) {
+			List<EchoReply> replies = Collections.synchronizedList(new ArrayList<>());
+			CompletableFuture<Void> completed = new CompletableFuture<>();
+			StreamObserver<EchoRequest> stream = EchoGrpc.newStub(server.channel()).bidi(new StreamObserver<>() {
+				@Override
+				public void onNext(EchoReply reply) {
+					replies.add(reply);
+				}
+
+				@Override
+				public void onError(Throwable ex) {
+					completed.completeExceptionally(ex);
+				}
+
+				@Override
+				public void onCompleted() {
+					completed.complete(null);
+				}
+			});
+			stream.onNext(EchoRequest.newBuilder().setText("first").build());
+			await().untilAsserted(() -> assertThat(service.got).hasSize(1));
+			stream.onNext(EchoRequest.newBuilder().setText("second").build());
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isEqualTo(1));
+			int ready = service.ready.get();
+
+			// More than the window, so that it stops being ready and becomes so again
+			EchoReply large = EchoReply.newBuilder().setText("x".repeat(200_000)).build();
+			for (int i = 0; i < 10; i++) {
+				service.observer.onNext(large);
+			}
+
+			await().untilAsserted(() -> assertThat(replies).hasSize(10));
+			await().untilAsserted(() -> assertThat(service.ready.get()).isGreaterThan(ready));
+			assertThat(this.stage.waiting()).isEqualTo(1);
+			service.observer.onCompleted();
+			assertThat(completed).succeedsWithin(Duration.ofSeconds(10));
+			await().untilAsserted(() -> assertThat(service.closed).isTrue());
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isZero());
+			assertThat(service.got).containsExactly("first");
+		}
+	}
+
+	@Test
+	void backpressureWhenManyStreamsWaitThenTheyTakeTurnsAndTheLimitHolds() {
+		EchoService service = new EchoService();
+		Gcra gcra = new Gcra(200, Duration.ofSeconds(1), 1, 1);
+		AtomicInteger asked = new AtomicInteger();
+		RateLimiter counting = (permits) -> {
+			asked.incrementAndGet();
+			return this.memory.tryAcquire(permits);
+		};
+		try (TestServer server = TestServer.network(service,
+				List.of(stage(counting, rule("messages", "global", gcra, OnExceed.BACKPRESSURE))))) {
+			long start = System.nanoTime();
+			List<CompletableFuture<CallType.Outcome>> calls = IntStream.range(0, 20)
+				.mapToObj((i) -> CompletableFuture.supplyAsync(
+						() -> CallType.BIDI.call(server.channel(), new Metadata(), "a", "b", "c", "d", "e"),
+						this.threads.executor()))
+				.toList();
+
+			assertThat(calls).allSatisfy((call) -> assertThat(call.join().code()).isEqualTo(Code.OK));
+			assertThat(service.messages).hasValue(100);
+			assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThan(Duration.ofMillis(480));
+			// Not one question of each stream for each permit
+			assertThat(asked.get()).isLessThan(500);
+		}
+	}
+
+	@Test
+	void backpressureWhenOneKeyWaitsThenOthersDoNot() {
+		EchoService service = new EchoService();
+		RateLimitRule global = rule("all", "global", new Gcra(1000, Duration.ofSeconds(1), 1000, 1),
+				OnExceed.BACKPRESSURE);
+		RateLimitRule own = rule("own", "principal", ONE, OnExceed.BACKPRESSURE);
+		try (TestServer server = serve(service, global, own)) {
+			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("ann"), "a").code()).isEqualTo(Code.OK);
+			RawCall.start(server.channel(), "testing.Echo/Bidi", MethodType.BIDI_STREAMING, TestStage.user("ann"))
+				.send(EchoRequest.getDefaultInstance().toByteArray());
+			await().untilAsserted(() -> assertThat(this.stage.waiting()).isEqualTo(1));
+
+			assertThat(CallType.UNARY.call(server.channel(), TestStage.user("bob"), "b").code()).isEqualTo(Code.OK);
+			assertThat(this.stage.waiting()).isEqualTo(1);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void pendingWhenSharedStoreAnswersLaterThenOrderIsKept(CallType type) {
+		EchoService service = new EchoService();
+		RateLimiter later = (permits) -> CompletableFuture.supplyAsync(() -> this.memory.decide(permits),
+				this.threads.executor());
+		Gcra gcra = new Gcra(1000, Duration.ofSeconds(1), 1000, 1);
+		String[] texts = IntStream.range(0, 50).mapToObj(Integer::toString).toArray(String[]::new);
+		for (OnExceed onExceed : OnExceed.values()) {
+			try (TestServer server = TestServer.network(service,
+					List.of(stage(later, rule("messages", "global", gcra, onExceed))))) {
+				CallType.Outcome outcome = type.call(server.channel(), new Metadata(), texts);
+
+				assertThat(outcome.code()).isEqualTo(Code.OK);
+				if (type == CallType.BIDI) {
+					assertThat(outcome.replies()).extracting(EchoReply::getText).containsExactly(texts);
+				}
+				if (type == CallType.CLIENT_STREAM) {
+					assertThat(outcome.replies().get(0).getText()).isEqualTo(String.join("", texts));
+				}
+			}
+		}
+	}
+
+	@Test
+	void pendingWhenStoreFailsThenCallIsRefusedAsUnavailable() {
+		RateLimiter failing = (permits) -> CompletableFuture.failedFuture(new IllegalStateException("test"));
+		try (TestServer server = TestServer.network(new EchoService(),
+				List.of(stage(failing, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))))) {
+			assertThat(CallType.BIDI.call(server.channel()).code()).isEqualTo(Code.UNAVAILABLE);
+		}
+	}
+
+	@Test
+	void backpressureWhenAuthorizationLooksAtMessagesThenFirstMessageWaitsOnce() {
+		EchoService service = new EchoService();
+		Gcra gcra = new Gcra(50, Duration.ofSeconds(1), 1, 1);
+		TestStage gate = TestStage.messages(SecurityStage.AUTHORIZATION, (call, message) -> Verdict.proceed());
+		try (TestServer server = TestServer.network(service,
+				List.of(gate, stage(this.memory, rule("messages", "global", gcra, OnExceed.BACKPRESSURE))))) {
+			CallType.Outcome outcome = CallType.BIDI.call(server.channel(), new Metadata(), "a", "b", "c", "d");
+
+			assertThat(outcome.code()).isEqualTo(Code.OK);
+			assertThat(outcome.replies()).extracting(EchoReply::getText).containsExactly("a", "b", "c", "d");
+		}
+	}
+
+	@Test
+	void planWhenRulesCountMessagesThenItSaysSo() {
+		try (TestServer server = serve(new EchoService(),
+				rule("messages", "principal", new Gcra(50, Duration.ofSeconds(1), 50, 1), OnExceed.BACKPRESSURE))) {
+			assertThat(server.security().plans().get(0).describe())
+				.contains(new MethodPlan.StepDescription(SecurityStage.PRINCIPAL_LIMITS, "message",
+						"message limit messages by principal: 50 per PT1S, burst 50, cost 1, others wait"));
+		}
+	}
+
+	/** Asks for messages itself. */
+	private static final class Manual extends EchoGrpc.EchoImplBase {
+
+		private final int demand;
+
+		final List<String> got = Collections.synchronizedList(new ArrayList<>());
+
+		final ConcurrentLinkedQueue<String> errors = new ConcurrentLinkedQueue<>();
+
+		volatile ServerCallStreamObserver<EchoReply> observer;
+
+		volatile boolean cancelled;
+
+		volatile boolean closed;
+
+		final AtomicInteger ready = new AtomicInteger();
+
+		Manual(int demand) {
+			this.demand = demand;
+		}
+
+		@Override
+		public StreamObserver<EchoRequest> bidi(StreamObserver<EchoReply> replies) {
+			this.observer = (ServerCallStreamObserver<EchoReply>) replies;
+			this.observer.disableAutoRequest();
+			this.observer.setOnReadyHandler(this.ready::incrementAndGet);
+			this.observer.setOnCancelHandler(() -> this.cancelled = true);
+			this.observer.setOnCloseHandler(() -> this.closed = true);
+			this.observer.request(this.demand);
+			return new StreamObserver<>() {
+				@Override
+				public void onNext(EchoRequest request) {
+					Manual.this.got.add(request.getText());
+				}
+
+				@Override
+				public void onError(Throwable ex) {
+					Manual.this.errors.add(String.valueOf(ex));
+				}
+
+				@Override
+				public void onCompleted() {
+					replies.onCompleted();
+				}
+			};
+		}
+
+	}
+
+}
