@@ -2,16 +2,19 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
+import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Cost;
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Rule;
 import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.InvalidRateLimitRuleException;
 import io.github.grpcsecurity.ratelimit.RateLimitKey;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.MethodCost;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.server.MethodPattern;
 import org.jspecify.annotations.Nullable;
 
@@ -29,6 +32,9 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 	// A part of Redis keys and of metrics
 	private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,64}");
 
+	// More than any burst, so that it is refused as such
+	private static final long MAX_COST = 1_000_000_000;
+
 	private static final Duration MIN_TTL = Duration.ofMillis(10);
 
 	private static final Duration MAX_TTL = Duration.ofMinutes(1);
@@ -37,7 +43,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 		rules = List.copyOf(rules);
 	}
 
-	static GrpcRateLimitRules of(GrpcRateLimitProperties properties) {
+	static GrpcRateLimitRules of(GrpcRateLimitProperties properties, RateLimitKeys keys) {
 		if (properties.expectedInstances() < 1) {
 			throw invalid(PREFIX + "expected-instances", properties.expectedInstances(), "It must be at least 1.");
 		}
@@ -58,40 +64,71 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 			throw invalid(PREFIX + "lease.max-share", maxShare, "It must be above 0 and not above 1; "
 					+ "to ask Redis for each call, set grpc.security.rate-limit.lease.enabled=false.");
 		}
-		Set<String> names = new TreeSet<>();
 		List<RateLimitRule> rules = new ArrayList<>();
 		for (int i = 0; i < properties.rules().size(); i++) {
 			String property = PREFIX + "rules[" + i + "].";
-			RateLimitRule rule = rule(property, properties.rules().get(i), properties.expectedInstances());
-			if (!names.add(rule.name())) {
-				throw invalid(property + "name", rule.name(),
-						"Another rule has this name already. They would share their permits; give one of them another name.");
-			}
-			rules.add(rule);
+			rules.add(rule(property, properties.rules().get(i), properties.expectedInstances(), keys));
 		}
+		check(rules);
 		return new GrpcRateLimitRules(rules);
 	}
 
-	private static RateLimitRule rule(String property, Rule rule, int instances) {
+	private static void check(List<RateLimitRule> rules) {
+		try {
+			RateLimitRules.check(rules);
+		}
+		catch (InvalidRateLimitRuleException ex) {
+			RateLimitRule rule = rules.get(ex.rule());
+			Object value = switch (ex.property()) {
+				case "name" -> rule.name();
+				case "replaces" -> rule.replaces();
+				default -> rule.costs();
+			};
+			throw invalid(PREFIX + "rules[" + ex.rule() + "]." + ex.property(), value, String.valueOf(ex.getMessage()));
+		}
+	}
+
+	private static RateLimitRule rule(String property, Rule rule, int instances, RateLimitKeys keys) {
 		String name = required(property + "name", rule.name(), "Each rule needs a name, such as 'per-peer'.");
 		if (!NAME.matcher(name).matches()) {
 			throw invalid(property + "name", name,
 					"A name consists of at most 64 letters, digits, dots, hyphens and underscores.");
 		}
 		String keyText = required(property + "key", rule.key(),
-				"Each rule needs a key; use peer, principal, method, service, global or header:<name>.");
-		RateLimitKey key = parsed(property + "key", keyText, () -> RateLimitKey.parse(keyText));
+				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global or header:<name>.");
+		RateLimitKey key = parsed(property + "key", keyText, () -> keys.key(keyText));
 		if (rule.methods().isEmpty()) {
 			throw invalid(property + "methods", "", "A rule is for one method at least; use ** for all of them.");
 		}
-		List<MethodPattern> methods = new ArrayList<>();
-		for (int i = 0; i < rule.methods().size(); i++) {
-			String pattern = rule.methods().get(i);
-			methods.add(parsed(property + "methods[" + i + "]", pattern, () -> MethodPattern.parse(pattern)));
-		}
 		Gcra gcra = gcra(property, rule, instances);
-		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
-				rule.responseStatus().code());
+		return new RateLimitRule(name, key, methods(property + "methods", rule.methods()), gcra, rule.shadow(),
+				rule.onFailure(), rule.responseStatus().code(), new LinkedHashSet<>(rule.replaces()),
+				costs(property + "costs", rule.costs()));
+	}
+
+	private static List<MethodPattern> methods(String property, List<String> patterns) {
+		List<MethodPattern> methods = new ArrayList<>();
+		for (int i = 0; i < patterns.size(); i++) {
+			String pattern = patterns.get(i);
+			methods.add(parsed(property + "[" + i + "]", pattern, () -> MethodPattern.parse(pattern)));
+		}
+		return methods;
+	}
+
+	private static List<MethodCost> costs(String property, List<Cost> costs) {
+		List<MethodCost> parsed = new ArrayList<>();
+		for (int i = 0; i < costs.size(); i++) {
+			Cost cost = costs.get(i);
+			String element = property + "[" + i + "].";
+			if (cost.methods().isEmpty()) {
+				throw invalid(element + "methods", "", "A cost is for one method at least.");
+			}
+			if (cost.cost() < 1) {
+				throw invalid(element + "cost", cost.cost(), "It must be at least 1.");
+			}
+			parsed.add(new MethodCost(methods(element + "methods", cost.methods()), Math.min(cost.cost(), MAX_COST)));
+		}
+		return parsed;
 	}
 
 	private static Gcra gcra(String property, Rule rule, int instances) {
@@ -141,7 +178,8 @@ record GrpcRateLimitRules(List<RateLimitRule> rules) {
 		}
 		catch (IllegalArgumentException ex) {
 			String message = String.valueOf(ex.getMessage());
-			throw invalid(property, value, Character.toUpperCase(message.charAt(0)) + message.substring(1) + ".");
+			throw invalid(property, value, Character.toUpperCase(message.charAt(0)) + message.substring(1)
+					+ (message.endsWith(".") ? "" : "."));
 		}
 	}
 

@@ -32,7 +32,13 @@ public interface RateLimitObserver {
 		 * The store of permits could not be asked. Reported in addition to what was done
 		 * instead.
 		 */
-		FALLBACK
+		FALLBACK,
+
+		/**
+		 * The call took its permits, and four fifths of the burst are used up. Reported
+		 * in addition to {@link #ALLOWED}.
+		 */
+		NEAR_LIMIT
 
 	}
 
