@@ -2,6 +2,7 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.util.Objects;
 
+import io.github.grpcsecurity.authorization.InvalidConditionException;
 import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
 import io.github.grpcsecurity.authorization.cel.CelText;
 import io.github.grpcsecurity.ratelimit.RateLimitKeyResolver;
@@ -20,7 +21,12 @@ final class CelRateLimitExpressions implements RateLimitExpressions {
 
 	@Override
 	public RateLimitKeyResolver compile(String expression) {
-		return new Resolver(this.compiler.compileText(expression));
+		try {
+			return new Resolver(this.compiler.compileText(expression));
+		}
+		catch (InvalidConditionException ex) {
+			throw new IllegalArgumentException(ex.getMessage(), ex);
+		}
 	}
 
 	private record Resolver(CelText text) implements RateLimitKeyResolver {

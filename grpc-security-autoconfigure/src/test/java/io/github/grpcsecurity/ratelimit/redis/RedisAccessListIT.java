@@ -15,6 +15,7 @@ import io.lettuce.core.codec.StringCodec;
 import io.lettuce.core.output.StatusOutput;
 import io.lettuce.core.protocol.CommandArgs;
 import io.lettuce.core.protocol.CommandType;
+import org.assertj.core.util.Throwables;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -34,7 +35,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 class RedisAccessListIT {
 
 	private static final List<String> DOCUMENTED = List.of("+evalsha", "+eval", "+get", "+set", "+time", "+hello",
-			"+ping", "+client|setinfo", "+client|setname");
+			"+ping");
+
+	/** What a script gets to hear differs from what a client does. */
+	private static final String DENIED = "(?s).*(NOPERM|user executing the script).*";
 
 	private static TestRedis server;
 
@@ -61,6 +65,7 @@ class RedisAccessListIT {
 
 	@AfterEach
 	void disconnect() {
+		admin.aclLogReset();
 		this.connectionFactory.destroy();
 	}
 
@@ -97,7 +102,8 @@ class RedisAccessListIT {
 		use(limiter);
 		limiter.close();
 
-		assertThat(admin.aclLog()).isEmpty();
+		// Lettuce says who it is, and does not mind if it may not
+		assertThat(admin.aclLog()).allSatisfy((entry) -> assertThat(entry).containsEntry("object", "client"));
 		assertThat(admin.keys("*")).isNotEmpty().allMatch((key) -> key.startsWith("grpc-security:{"));
 		for (String key : admin.keys("*")) {
 			assertThat(admin.pttl(key)).isPositive();
@@ -110,18 +116,18 @@ class RedisAccessListIT {
 		List<String> rest = DOCUMENTED.stream().filter((command) -> !command.equals(missing)).toList();
 		RedisRateLimiter limiter = limiter("~grpc-security:*", rest);
 
-		assertThatThrownBy(() -> use(limiter)).hasStackTraceContaining("NOPERM");
+		assertThatThrownBy(() -> use(limiter))
+			.satisfies((ex) -> assertThat(Throwables.getStackTrace(ex)).matches(DENIED));
 		limiter.close();
-		admin.aclLogReset();
 	}
 
 	@Test
 	void useWhenKeysAreOthersThenFails() {
 		RedisRateLimiter limiter = limiter("~other:*", DOCUMENTED);
 
-		assertThatThrownBy(() -> use(limiter)).hasStackTraceContaining("NOPERM");
+		assertThatThrownBy(() -> use(limiter))
+			.satisfies((ex) -> assertThat(Throwables.getStackTrace(ex)).matches(DENIED));
 		limiter.close();
-		admin.aclLogReset();
 	}
 
 }

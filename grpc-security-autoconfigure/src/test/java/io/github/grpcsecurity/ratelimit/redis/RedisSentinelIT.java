@@ -38,7 +38,7 @@ class RedisSentinelIT {
 	@Test
 	void tryAcquireWhenMasterDiesThenItsReplicaCountsOn() {
 		try (TestRedis master = TestRedis.start();
-				TestRedis replica = TestRedis.notStarted("--replicaof", "127.0.0.1 " + master.port());
+				TestRedis replica = TestRedis.notStarted("--replicaof", "127.0.0.1", Integer.toString(master.port()));
 				GrpcSecurityThreads threads = new GrpcSecurityThreads()) {
 			replica.restart();
 			awaitReplica(replica);
