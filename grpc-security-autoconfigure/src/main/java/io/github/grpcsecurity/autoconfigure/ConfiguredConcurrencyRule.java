@@ -56,6 +56,8 @@ final class ConfiguredConcurrencyRule {
 		refuse(property + "period", rule.period());
 		refuse(property + "burst", rule.burst());
 		refuse(property + "cost", (rule.cost() != 1) ? rule.cost() : null);
+		refuse(property + "costs", rule.costs().isEmpty() ? null : rule.costs());
+		refuse(property + "replaces", rule.replaces().isEmpty() ? null : rule.replaces());
 		refuse(property + "on-exceed", rule.onExceed());
 		if (rule.onFailure() != OnFailure.LOCAL) {
 			throw invalid(property + "on-failure", rule.onFailure(),

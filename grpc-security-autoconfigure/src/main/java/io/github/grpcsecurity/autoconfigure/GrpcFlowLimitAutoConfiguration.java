@@ -7,6 +7,7 @@ import io.github.grpcsecurity.ratelimit.ConcurrencyMetrics;
 import io.github.grpcsecurity.ratelimit.ConcurrencyStage;
 import io.github.grpcsecurity.ratelimit.MessageLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -40,10 +41,10 @@ public final class GrpcFlowLimitAutoConfiguration {
 
 	@Bean
 	@ConditionalOnMissingBean
-	MessageLimitStage grpcMessageLimitStage(GrpcRateLimitRules rules, RateLimiter limiter,
+	MessageLimitStage grpcMessageLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers, GrpcSecurityThreads threads) {
 		List<RateLimitObserver> all = observers.orderedStream().toList();
-		return new MessageLimitStage(rules.rules(), limiter,
+		return new MessageLimitStage(rules, limiter,
 				(rule, outcome) -> all.forEach((observer) -> observer.applied(rule, outcome)), threads.scheduler());
 	}
 

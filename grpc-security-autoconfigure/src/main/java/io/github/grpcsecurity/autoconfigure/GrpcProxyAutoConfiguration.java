@@ -34,6 +34,10 @@ public final class GrpcProxyAutoConfiguration {
 			throw new InvalidConfigurationPropertyValueException("grpc.security.proxy.trusted", properties.trusted(),
 					ex.getMessage() + ".", ex);
 		}
+		if (properties.forwardedForHops() < 0) {
+			throw new InvalidConfigurationPropertyValueException("grpc.security.proxy.forwarded-for-hops",
+					properties.forwardedForHops(), "It must be 0 or more.");
+		}
 		String certificateHeader = properties.clientCertificateHeader();
 		try {
 			ProxyHeaders.checkCertificateHeader(certificateHeader);
@@ -43,7 +47,8 @@ public final class GrpcProxyAutoConfiguration {
 					certificateHeader, ex.getMessage(), ex);
 		}
 		try {
-			return new ProxyHeaders(proxies, certificateHeader, properties.forwardedForHeader());
+			return new ProxyHeaders(proxies, certificateHeader, properties.forwardedForHeader(),
+					properties.forwardedForHops());
 		}
 		catch (IllegalArgumentException ex) {
 			throw new InvalidConfigurationPropertyValueException("grpc.security.proxy.forwarded-for-header",

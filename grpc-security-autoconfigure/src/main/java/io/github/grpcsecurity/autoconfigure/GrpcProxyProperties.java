@@ -14,11 +14,13 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * of their client. 'client-cert' is read as RFC 9440 says, others as Envoy writes them.
  * @param forwardedForHeader Header in which trusted proxies forward the address of their
  * client.
+ * @param forwardedForHops Number of proxies between clients and the server, each of which
+ * adds an address to the header; 0 to pass over all that are trusted by address instead.
  * @since 0.1.0
  */
 @ConfigurationProperties(prefix = "grpc.security.proxy", ignoreUnknownFields = false)
 public record GrpcProxyProperties(@DefaultValue List<String> trusted,
 		@DefaultValue("x-forwarded-client-cert") String clientCertificateHeader,
-		@DefaultValue("x-forwarded-for") String forwardedForHeader) {
+		@DefaultValue("x-forwarded-for") String forwardedForHeader, @DefaultValue("0") int forwardedForHops) {
 
 }

@@ -10,18 +10,24 @@ import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.ratelimit.RecentRateLimits;
 import io.github.grpcsecurity.ratelimit.SharedPermits;
 import io.github.grpcsecurity.ratelimit.SharedPermitsMetrics;
 import io.github.grpcsecurity.ratelimit.redis.RedisRateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.lettuce.core.AbstractRedisClient;
 import io.micrometer.core.instrument.MeterRegistry;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 
+import org.springframework.beans.factory.BeanFactory;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
+import org.springframework.boot.actuate.autoconfigure.endpoint.condition.ConditionalOnAvailableEndpoint;
+import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
@@ -50,22 +56,39 @@ public final class GrpcRateLimitAutoConfiguration {
 	private static final String STORE = "grpc.security.rate-limit.store";
 
 	@Bean
-	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties) {
-		return GrpcRateLimitRules.of(properties);
+	RateLimitKeys grpcRateLimitKeys(BeanFactory beans, ObjectProvider<RateLimitExpressions> expressions) {
+		return new RateLimitKeys(beans, expressions.getIfAvailable());
+	}
+
+	@Bean
+	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties, RateLimitKeys keys) {
+		return GrpcRateLimitRules.of(properties, keys);
+	}
+
+	@Bean
+	RateLimitRules grpcRateLimitRulesInForce(GrpcRateLimitRules rules, ObjectProvider<GrpcServerSecurity> security) {
+		RateLimitRules inForce = new RateLimitRules(rules.rules());
+		inForce.onUpdate((changed) -> security.orderedStream().forEach(GrpcServerSecurity::refresh));
+		return inForce;
+	}
+
+	@Bean
+	GrpcRateLimitReloader grpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules) {
+		return new GrpcRateLimitReloader(environment, keys, rules);
 	}
 
 	@Bean
 	@ConditionalOnMissingBean
-	PeerLimitStage grpcPeerLimitStage(GrpcRateLimitRules rules, RateLimiter limiter,
+	PeerLimitStage grpcPeerLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers) {
-		return new PeerLimitStage(rules.rules(), limiter, all(observers));
+		return new PeerLimitStage(rules, limiter, all(observers));
 	}
 
 	@Bean
 	@ConditionalOnMissingBean
-	PrincipalLimitStage grpcPrincipalLimitStage(GrpcRateLimitRules rules, RateLimiter limiter,
+	PrincipalLimitStage grpcPrincipalLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers) {
-		return new PrincipalLimitStage(rules.rules(), limiter, all(observers));
+		return new PrincipalLimitStage(rules, limiter, all(observers));
 	}
 
 	private static RateLimitObserver all(ObjectProvider<RateLimitObserver> provider) {
@@ -73,8 +96,8 @@ public final class GrpcRateLimitAutoConfiguration {
 		return (rule, outcome) -> observers.forEach((observer) -> observer.applied(rule, outcome));
 	}
 
-	private static RateLimiter inMemory(GrpcRateLimitRules rules, String reason) {
-		if (!rules.rules().isEmpty()) {
+	private static RateLimiter inMemory(RateLimitRules rules, String reason) {
+		if (!rules.all().isEmpty()) {
 			logger.info("Rate limits are kept in this server alone, because " + reason);
 		}
 		return new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
@@ -87,7 +110,7 @@ public final class GrpcRateLimitAutoConfiguration {
 
 		@Bean
 		@ConditionalOnMissingBean
-		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, GrpcRateLimitRules rules,
+		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, RateLimitRules rules,
 				GrpcSecurityThreads threads, ObjectProvider<LettuceConnectionFactory> connectionFactories,
 				ConfigurableListableBeanFactory beanFactory, Environment environment) {
 			if (properties.store() == Store.MEMORY) {
@@ -110,15 +133,16 @@ public final class GrpcRateLimitAutoConfiguration {
 			return inRedis(properties, rules, threads, connectionFactory, redis.reason());
 		}
 
-		private static RateLimiter inRedis(GrpcRateLimitProperties properties, GrpcRateLimitRules rules,
+		private static RateLimiter inRedis(GrpcRateLimitProperties properties, RateLimitRules rules,
 				GrpcSecurityThreads threads, LettuceConnectionFactory connectionFactory, String reason) {
 			RedisRateLimiter redis = new RedisRateLimiter(connectionFactory, properties.redis().keyPrefix(),
 					threads.executor());
 			InMemoryRateLimiter local = new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
 			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), local,
-					rules.rules(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
+					rules.all(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
 					System::nanoTime);
-			if (!rules.rules().isEmpty()) {
+			rules.onUpdate(limiter::update);
+			if (!rules.all().isEmpty()) {
 				logger.info("Rate limits are kept in Redis, because " + reason);
 				limiter.connect();
 			}
@@ -148,7 +172,7 @@ public final class GrpcRateLimitAutoConfiguration {
 
 		@Bean
 		@ConditionalOnMissingBean
-		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, GrpcRateLimitRules rules) {
+		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, RateLimitRules rules) {
 			if (properties.store() == Store.REDIS) {
 				throw new MissingRedisException(STORE, "permits", false);
 			}
@@ -164,19 +188,47 @@ public final class GrpcRateLimitAutoConfiguration {
 
 		@Bean
 		@ConditionalOnMissingBean
-		MicrometerRateLimitObserver grpcRateLimitMetrics(GrpcRateLimitRules rules, MeterRegistry registry) {
-			return new MicrometerRateLimitObserver(rules.rules(), registry);
+		MicrometerRateLimitObserver grpcRateLimitMetrics(RateLimitRules rules, MeterRegistry registry) {
+			MicrometerRateLimitObserver metrics = new MicrometerRateLimitObserver(rules.all(), registry);
+			rules.onUpdate(metrics::update);
+			return metrics;
 		}
 
 		@Bean
 		@ConditionalOnMissingBean
-		SharedPermitsMetrics grpcSharedPermitsMetrics(GrpcRateLimitRules rules, RateLimiter limiter,
+		SharedPermitsMetrics grpcSharedPermitsMetrics(RateLimitRules rules, RateLimiter limiter,
 				MeterRegistry registry) {
-			SharedPermitsMetrics metrics = new SharedPermitsMetrics(rules.rules());
-			if (limiter instanceof FailoverRateLimiter shared) {
-				metrics.bind(shared, registry);
-			}
+			SharedPermitsMetrics metrics = new SharedPermitsMetrics(rules.all(), limiter, registry);
+			rules.onUpdate(metrics::update);
 			return metrics;
+		}
+
+	}
+
+	/** Keys that are expressions, where there is CEL. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass(name = "dev.cel.bundle.Cel")
+	static class CelConfiguration {
+
+		@Bean
+		CelRateLimitExpressions grpcRateLimitExpressions() {
+			return new CelRateLimitExpressions();
+		}
+
+	}
+
+	/** Counts for the actuator what each rule did of late. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass({ Endpoint.class, ConditionalOnAvailableEndpoint.class })
+	static class EndpointConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		@ConditionalOnAvailableEndpoint(endpoint = GrpcSecurityEndpoint.class)
+		RecentRateLimits grpcRecentRateLimits(RateLimitRules rules) {
+			RecentRateLimits recent = new RecentRateLimits(System::nanoTime);
+			rules.onUpdate(recent::update);
+			return recent;
 		}
 
 	}

@@ -69,8 +69,9 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 * One limit.
 	 *
 	 * @param name Name of the rule in audit events, metrics and Redis keys.
-	 * @param key What is counted separately: "peer", "principal", "method", "service",
-	 * "global" or "header:" and the name of a header.
+	 * @param key What is counted separately: "peer", "principal", "issuer", "api-key",
+	 * "method", "service", "global", "header:" and the name of a header, the name of a
+	 * RateLimitKeyResolver bean, or an expression in CEL.
 	 * @param methods Methods that the rule is for, as "package.Service/Method" with "*"
 	 * for any part of a name, or "**" for all, also for those the server does not have.
 	 * @param limit Permits per period.
@@ -82,6 +83,9 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 * @param onFailure What happens while Redis does not answer: "local" counts in this
 	 * server, "allow" lets calls pass, "deny" refuses them.
 	 * @param responseStatus Status of a call that is over the limit.
+	 * @param replaces Names of rules that do not count calls which this rule counts.
+	 * @param costs What calls to some methods cost instead. The first that matches
+	 * counts.
 	 * @param messages Whether each message that a client sends is counted, instead of the
 	 * call.
 	 * @param onExceed What becomes of a message over the limit: "reject" ends its call,
@@ -97,9 +101,19 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 			@Nullable Long limit, @DurationUnit(ChronoUnit.SECONDS) @Nullable Duration period, @Nullable Long burst,
 			@DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
 			@DefaultValue("local") OnFailure onFailure,
-			@DefaultValue("resource-exhausted") ResponseStatus responseStatus, @DefaultValue("false") boolean messages,
-			@Nullable OnExceed onExceed, @Nullable Integer concurrency, @Nullable Adaptive adaptive,
-			@Nullable Reserved reserved) {
+			@DefaultValue("resource-exhausted") ResponseStatus responseStatus, @DefaultValue List<String> replaces,
+			@DefaultValue List<Cost> costs, @DefaultValue("false") boolean messages, @Nullable OnExceed onExceed,
+			@Nullable Integer concurrency, @Nullable Adaptive adaptive, @Nullable Reserved reserved) {
+
+	}
+
+	/**
+	 * What calls to some methods cost.
+	 *
+	 * @param methods Methods that this is for, written as those of the rule.
+	 * @param cost Permits that one call takes.
+	 */
+	public record Cost(@DefaultValue List<String> methods, @DefaultValue("1") long cost) {
 
 	}
 

@@ -2,18 +2,23 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
+import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Cost;
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Rule;
 import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.Gcra;
+import io.github.grpcsecurity.ratelimit.InvalidRateLimitRuleException;
 import io.github.grpcsecurity.ratelimit.RateLimitKey;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.MethodCost;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.server.MethodPattern;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +39,9 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 
 	private static final Duration PERIOD = Duration.ofSeconds(1);
 
+	// More than any burst, so that it is refused as such
+	private static final long MAX_COST = 1_000_000_000;
+
 	private static final Duration MIN_TTL = Duration.ofMillis(10);
 
 	private static final Duration MAX_TTL = Duration.ofMinutes(1);
@@ -43,7 +51,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		concurrency = List.copyOf(concurrency);
 	}
 
-	static GrpcRateLimitRules of(GrpcRateLimitProperties properties) {
+	static GrpcRateLimitRules of(GrpcRateLimitProperties properties, RateLimitKeys keys) {
 		if (properties.expectedInstances() < 1) {
 			throw invalid(PREFIX + "expected-instances", properties.expectedInstances(), "It must be at least 1.");
 		}
@@ -64,9 +72,10 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			throw invalid(PREFIX + "lease.max-share", maxShare, "It must be above 0 and not above 1; "
 					+ "to ask Redis for each call, set grpc.security.rate-limit.lease.enabled=false.");
 		}
-		Set<String> names = new TreeSet<>();
 		List<RateLimitRule> rules = new ArrayList<>();
 		List<ConcurrencyRule> concurrency = new ArrayList<>();
+		List<Integer> places = new ArrayList<>();
+		Set<String> names = new HashSet<>();
 		for (int i = 0; i < properties.rules().size(); i++) {
 			String property = PREFIX + "rules[" + i + "].";
 			Rule asked = properties.rules().get(i);
@@ -76,14 +85,32 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 						"Another rule has this name already. They would share their permits; give one of them another name.");
 			}
 			if (asked.concurrency() != null || asked.adaptive() != null) {
-				concurrency.add(ConfiguredConcurrencyRule.of(property, asked, name, key(property, asked),
+				concurrency.add(ConfiguredConcurrencyRule.of(property, asked, name, key(property, asked, keys),
 						methods(property + "methods", asked.methods())));
 			}
 			else {
-				rules.add(rule(property, asked, name, properties.expectedInstances()));
+				rules.add(rule(property, asked, name, properties.expectedInstances(), keys));
+				places.add(i);
 			}
 		}
+		check(rules, places);
 		return new GrpcRateLimitRules(rules, concurrency);
+	}
+
+	private static void check(List<RateLimitRule> rules, List<Integer> places) {
+		try {
+			RateLimitRules.check(rules);
+		}
+		catch (InvalidRateLimitRuleException ex) {
+			RateLimitRule rule = rules.get(ex.rule());
+			Object value = switch (ex.property()) {
+				case "name" -> rule.name();
+				case "replaces" -> rule.replaces();
+				default -> rule.costs();
+			};
+			throw invalid(PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property(), value,
+					String.valueOf(ex.getMessage()));
+		}
 	}
 
 	private static String name(String property, Rule rule) {
@@ -95,10 +122,10 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		return name;
 	}
 
-	private static RateLimitKey key(String property, Rule rule) {
+	private static RateLimitKey key(String property, Rule rule, RateLimitKeys keys) {
 		String keyText = required(property + "key", rule.key(),
-				"Each rule needs a key; use peer, principal, method, service, global or header:<name>.");
-		return parsed(property + "key", keyText, () -> RateLimitKey.parse(keyText));
+				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global or header:<name>.");
+		return parsed(property + "key", keyText, () -> keys.key(keyText));
 	}
 
 	static List<MethodPattern> methods(String property, List<String> patterns) {
@@ -113,7 +140,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		return methods;
 	}
 
-	private static RateLimitRule rule(String property, Rule rule, String name, int instances) {
+	private static RateLimitRule rule(String property, Rule rule, String name, int instances, RateLimitKeys keys) {
 		if (rule.reserved() != null) {
 			throw invalid(property + "reserved", rule.reserved(), "Only calls in flight have a share that can be"
 					+ " reserved. Set concurrency or adaptive instead of a limit, or remove this.");
@@ -124,11 +151,28 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 							+ " messages, or remove this.");
 		}
 		OnExceed onExceed = (rule.messages() && rule.onExceed() == null) ? OnExceed.REJECT : rule.onExceed();
-		RateLimitKey key = key(property, rule);
+		RateLimitKey key = key(property, rule, keys);
 		List<MethodPattern> methods = methods(property + "methods", rule.methods());
 		Gcra gcra = gcra(property, rule, instances);
 		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
-				rule.responseStatus().code(), onExceed);
+				rule.responseStatus().code(), new LinkedHashSet<>(rule.replaces()),
+				costs(property + "costs", rule.costs()), onExceed);
+	}
+
+	private static List<MethodCost> costs(String property, List<Cost> costs) {
+		List<MethodCost> parsed = new ArrayList<>();
+		for (int i = 0; i < costs.size(); i++) {
+			Cost cost = costs.get(i);
+			String element = property + "[" + i + "].";
+			if (cost.methods().isEmpty()) {
+				throw invalid(element + "methods", "", "A cost is for one method at least.");
+			}
+			if (cost.cost() < 1) {
+				throw invalid(element + "cost", cost.cost(), "It must be at least 1.");
+			}
+			parsed.add(new MethodCost(methods(element + "methods", cost.methods()), Math.min(cost.cost(), MAX_COST)));
+		}
+		return parsed;
 	}
 
 	private static Gcra gcra(String property, Rule rule, int instances) {
@@ -179,7 +223,8 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		}
 		catch (IllegalArgumentException ex) {
 			String message = String.valueOf(ex.getMessage());
-			throw invalid(property, value, Character.toUpperCase(message.charAt(0)) + message.substring(1) + ".");
+			throw invalid(property, value, Character.toUpperCase(message.charAt(0)) + message.substring(1)
+					+ (message.endsWith(".") ? "" : "."));
 		}
 	}
 

@@ -3,13 +3,17 @@ package io.github.grpcsecurity.autoconfigure;
 import java.net.InetAddress;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 
 import io.github.grpcsecurity.authorization.AuthorizationExplainer;
 import io.github.grpcsecurity.authorization.AuthorizationExplanation;
 import io.github.grpcsecurity.authorization.CallDescription;
 import io.github.grpcsecurity.server.AddressRange;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -41,15 +45,20 @@ public final class GrpcSecurityEndpoint {
 
 	private final AuthorizationExplainer explainer;
 
+	private final Supplier<List<LimitDescriptor>> limits;
+
 	/**
 	 * Creates an endpoint.
 	 * @param security gives the security of the server; {@code null} when there is no
 	 * server
 	 * @param explainer says what would be decided about calls
+	 * @param limits gives the limits and what they did of late
 	 */
-	public GrpcSecurityEndpoint(Supplier<@Nullable GrpcServerSecurity> security, AuthorizationExplainer explainer) {
+	public GrpcSecurityEndpoint(Supplier<@Nullable GrpcServerSecurity> security, AuthorizationExplainer explainer,
+			Supplier<List<LimitDescriptor>> limits) {
 		this.security = security;
 		this.explainer = explainer;
+		this.limits = limits;
 	}
 
 	/**
@@ -60,10 +69,10 @@ public final class GrpcSecurityEndpoint {
 	public SecurityDescriptor security() {
 		GrpcServerSecurity current = this.security.get();
 		if (current == null) {
-			return new SecurityDescriptor(List.of(), List.of());
+			return new SecurityDescriptor(List.of(), List.of(), this.limits.get());
 		}
 		return new SecurityDescriptor(current.stages().stream().map(StageDescriptor::of).toList(),
-				current.plans().stream().map(MethodDescriptor::of).toList());
+				current.plans().stream().map(MethodDescriptor::of).toList(), this.limits.get());
 	}
 
 	/**
@@ -136,8 +145,38 @@ public final class GrpcSecurityEndpoint {
 	 * @param stages what calls pass through, in this order
 	 * @param methods every method and what is checked there; the last stands for all that
 	 * the server does not have
+	 * @param limits the limits that calls count against
 	 */
-	public record SecurityDescriptor(List<StageDescriptor> stages, List<MethodDescriptor> methods) {
+	public record SecurityDescriptor(List<StageDescriptor> stages, List<MethodDescriptor> methods,
+			List<LimitDescriptor> limits) {
+	}
+
+	/**
+	 * A limit that calls count against.
+	 *
+	 * @param name name of its rule
+	 * @param key what is counted separately
+	 * @param methods the methods it is for
+	 * @param limit permits per period, the burst, and what a call costs
+	 * @param shadow whether it only says what it would do
+	 * @param onFailure what happens while the store of permits does not answer
+	 * @param replaces the rules that do not count what this one counts
+	 * @param lastMinute how many calls it allowed, denied and so on in this server in the
+	 * last minute
+	 */
+	public record LimitDescriptor(String name, String key, List<String> methods, String limit, boolean shadow,
+			String onFailure, Set<String> replaces, Map<String, Long> lastMinute) {
+
+		static LimitDescriptor of(RateLimitRule rule, Map<RateLimitObserver.Outcome, Long> recent) {
+			Map<String, Long> lastMinute = new LinkedHashMap<>();
+			for (RateLimitObserver.Outcome outcome : RateLimitObserver.Outcome.values()) {
+				lastMinute.put(outcome.name().toLowerCase(Locale.ROOT), recent.getOrDefault(outcome, 0L));
+			}
+			return new LimitDescriptor(rule.name(), rule.key().toString(),
+					rule.methods().stream().map(Object::toString).toList(), rule.gcra().toString(), rule.shadow(),
+					rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(), lastMinute);
+		}
+
 	}
 
 	/**

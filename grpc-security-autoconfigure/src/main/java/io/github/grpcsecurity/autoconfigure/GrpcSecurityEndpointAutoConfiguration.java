@@ -1,7 +1,14 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.List;
+import java.util.Map;
+
 import io.github.grpcsecurity.authorization.AuthorizationExplainer;
+import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.LimitDescriptor;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
+import io.github.grpcsecurity.ratelimit.RecentRateLimits;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
+import org.jspecify.annotations.Nullable;
 
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.actuate.autoconfigure.endpoint.condition.ConditionalOnAvailableEndpoint;
@@ -26,9 +33,21 @@ public final class GrpcSecurityEndpointAutoConfiguration {
 	@ConditionalOnMissingBean
 	@ConditionalOnAvailableEndpoint
 	GrpcSecurityEndpoint grpcSecurityEndpoint(ObjectProvider<GrpcServerSecurity> security,
-			ObjectProvider<AuthorizationExplainer> explainer) {
+			ObjectProvider<AuthorizationExplainer> explainer, ObjectProvider<RateLimitRules> rules,
+			ObjectProvider<RecentRateLimits> recent) {
 		return new GrpcSecurityEndpoint(security::getIfAvailable,
-				explainer.getIfUnique(() -> new AuthorizationExplainer(security::getIfAvailable)));
+				explainer.getIfUnique(() -> new AuthorizationExplainer(security::getIfAvailable)),
+				() -> limits(rules.getIfAvailable(), recent.getIfAvailable()));
+	}
+
+	private static List<LimitDescriptor> limits(@Nullable RateLimitRules rules, @Nullable RecentRateLimits recent) {
+		if (rules == null) {
+			return List.of();
+		}
+		return rules.all()
+			.stream()
+			.map((rule) -> LimitDescriptor.of(rule, (recent != null) ? recent.of(rule.name()) : Map.of()))
+			.toList();
 	}
 
 }

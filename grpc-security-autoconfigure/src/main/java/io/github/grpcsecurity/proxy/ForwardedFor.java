@@ -15,8 +15,11 @@ final class ForwardedFor {
 	private ForwardedFor() {
 	}
 
-	static InetAddress client(String list, TrustedProxies proxies) throws MalformedHeaderException {
+	static InetAddress client(String list, TrustedProxies proxies, int count) throws MalformedHeaderException {
 		String[] hops = list.split(",", -1);
+		if (count > 0) {
+			return client(hops, count);
+		}
 		InetAddress client = null;
 		for (int i = hops.length - 1; i >= 0; i--) {
 			client = address(hops[i].strip());
@@ -29,6 +32,20 @@ final class ForwardedFor {
 		}
 		if (client == null) {
 			throw new MalformedHeaderException("the list of forwarding addresses is empty");
+		}
+		return client;
+	}
+
+	/**
+	 * The proxies are known by their number alone: each of them has added one address.
+	 */
+	private static InetAddress client(String[] hops, int count) throws MalformedHeaderException {
+		if (hops.length < count) {
+			throw new MalformedHeaderException("the list of forwarding addresses is shorter than the chain of proxies");
+		}
+		InetAddress client = address(hops[hops.length - count].strip());
+		if (client == null) {
+			throw new MalformedHeaderException("the list of forwarding addresses has something else in it");
 		}
 		return client;
 	}

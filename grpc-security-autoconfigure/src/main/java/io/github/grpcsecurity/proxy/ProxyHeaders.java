@@ -51,6 +51,8 @@ public final class ProxyHeaders implements PeerResolver {
 
 	private final Metadata.Key<String> addressHeader;
 
+	private final int hops;
+
 	private final ForwardedCertificate certificates;
 
 	/** What nobody but a trusted proxy may send. */
@@ -71,7 +73,22 @@ public final class ProxyHeaders implements PeerResolver {
 	 * sentence
 	 */
 	public ProxyHeaders(TrustedProxies proxies, String certificateHeader, String addressHeader) {
+		this(proxies, certificateHeader, addressHeader, 0);
+	}
+
+	/**
+	 * Creates a resolver for a chain of proxies whose length is known.
+	 * @param proxies whom to trust
+	 * @param certificateHeader where proxies put the certificate of their client
+	 * @param addressHeader where proxies put the address of their client
+	 * @param hops how many proxies are in the chain, each of which adds an address; with
+	 * 0, the client is the last one in the list who is not trusted
+	 * @throws IllegalArgumentException if a name cannot be used; the message is a
+	 * sentence
+	 */
+	public ProxyHeaders(TrustedProxies proxies, String certificateHeader, String addressHeader, int hops) {
 		this.proxies = proxies;
+		this.hops = hops;
 		this.certificateHeader = certificateKey(certificateHeader);
 		this.addressHeader = addressKey(addressHeader);
 		if (this.certificateHeader.name().equals(this.addressHeader.name())) {
@@ -179,7 +196,7 @@ public final class ProxyHeaders implements PeerResolver {
 
 	private @Nullable SocketAddress address(Metadata headers) throws MalformedHeaderException {
 		String list = joined(headers, this.addressHeader);
-		return (list != null) ? new InetSocketAddress(ForwardedFor.client(list, this.proxies), 0) : null;
+		return (list != null) ? new InetSocketAddress(ForwardedFor.client(list, this.proxies, this.hops), 0) : null;
 	}
 
 	private @Nullable PeerIdentity identity(Metadata headers) throws MalformedHeaderException {

@@ -12,6 +12,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongConsumer;
 import java.util.function.LongSupplier;
 
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
@@ -44,8 +45,10 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private final InMemoryRateLimiter local;
 
+	private final int servers;
+
 	// By identity: a lookup for each call must not hash all that a rule consists of
-	private final IdentityHashMap<RateLimitRule, RateLimitRule> standIns = new IdentityHashMap<>();
+	private volatile IdentityHashMap<RateLimitRule, RateLimitRule> standIns;
 
 	private final long budgetNanos;
 
@@ -70,14 +73,39 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			Duration budget, ScheduledExecutorService timer, LongSupplier nanoClock) {
 		this.shared = shared;
 		this.local = local;
-		for (RateLimitRule rule : rules) {
-			if (rule.onFailure() == OnFailure.LOCAL) {
-				this.standIns.put(rule, rule.withGcra(rule.gcra().share(servers)));
-			}
-		}
+		this.servers = servers;
+		this.standIns = standIns(rules);
 		this.budgetNanos = budget.toNanos();
 		this.timer = timer;
 		this.breaker = new CircuitBreaker(false, MAX_FAILURES, PATIENCE, PROBE_INTERVAL, nanoClock);
+	}
+
+	/**
+	 * Counts by other rules from now on, while the shared permits do not answer. What
+	 * keys owe by rules of the same name stays what it is.
+	 * @param rules all rules
+	 */
+	public void update(List<RateLimitRule> rules) {
+		this.standIns = standIns(rules);
+	}
+
+	private IdentityHashMap<RateLimitRule, RateLimitRule> standIns(List<RateLimitRule> rules) {
+		IdentityHashMap<RateLimitRule, RateLimitRule> all = new IdentityHashMap<>();
+		for (RateLimitRule rule : rules) {
+			if (rule.onFailure() == OnFailure.LOCAL) {
+				all.put(rule, rule.share(this.servers));
+			}
+		}
+		return all;
+	}
+
+	private @Nullable RateLimitRule standIn(RateLimitRule rule) {
+		if (rule.onFailure() != OnFailure.LOCAL) {
+			return null;
+		}
+		RateLimitRule standIn = this.standIns.get(rule);
+		// A call that started before the rules were changed
+		return (standIn != null) ? standIn : rule.share(this.servers);
 	}
 
 	/**
@@ -138,6 +166,14 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 	}
 
 	/**
+	 * Measures how long the store of permits takes to answer.
+	 * @param timer receives nanoseconds; must not block
+	 */
+	public void timing(LongConsumer timer) {
+		this.shared.timing(timer);
+	}
+
+	/**
 	 * Gives back what this server holds in advance, before it stops.
 	 * @return completes when it was given back, or cannot be
 	 */
@@ -153,7 +189,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			if (rule.onFailure() == OnFailure.DENY && !rule.shadow()) {
 				return RateLimitDecision.undecided(rule);
 			}
-			RateLimitRule standIn = this.standIns.get(rule);
+			RateLimitRule standIn = standIn(rule);
 			if (standIn != null) {
 				asked.add(permit);
 				counted.add(new RateLimitPermit(standIn, permit.key(), permit.cost()));
@@ -169,13 +205,13 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	/** Keeps the stand-ins up to date, or a failure would hand everybody a new burst. */
 	private void charge(RateLimitDecision decision, List<RateLimitPermit> permits) {
-		if (!decision.permitted() || this.standIns.isEmpty()) {
+		if (!decision.permitted()) {
 			return;
 		}
 		List<RateLimitDecision.Result> results = decision.results();
 		List<RateLimitPermit> taken = new ArrayList<>(permits.size());
 		for (int i = 0; i < permits.size(); i++) {
-			RateLimitRule standIn = this.standIns.get(permits.get(i).rule());
+			RateLimitRule standIn = standIn(permits.get(i).rule());
 			if (standIn != null && !results.get(i).denied()) {
 				taken.add(new RateLimitPermit(standIn, permits.get(i).key(), permits.get(i).cost()));
 			}

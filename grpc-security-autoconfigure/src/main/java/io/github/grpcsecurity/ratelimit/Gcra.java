@@ -106,11 +106,15 @@ public final class Gcra {
 	 * @throws IllegalArgumentException if the share is too small to be counted
 	 */
 	public Gcra share(int servers) {
+		return share(servers, this.cost);
+	}
+
+	Gcra share(int servers, long leastBurst) {
 		if (servers == 1) {
 			return this;
 		}
 		return new Gcra(this.limit, this.period.multipliedBy(servers),
-				Math.max(this.cost, (this.burst + servers - 1) / servers), this.cost);
+				Math.max(leastBurst, (this.burst + servers - 1) / servers), this.cost);
 	}
 
 	/**
@@ -201,6 +205,11 @@ public final class Gcra {
 
 	private static boolean exceeds(Debt debt, long whole, long fraction) {
 		return debt.whole() > whole || (debt.whole() == whole && debt.fraction() > fraction);
+	}
+
+	/** Whether four fifths of the burst are used up. */
+	boolean near(Debt debt) {
+		return debt.whole() >= this.toleranceWhole - this.toleranceWhole / 5;
 	}
 
 	/** How many more permits fit on top of a debt. */

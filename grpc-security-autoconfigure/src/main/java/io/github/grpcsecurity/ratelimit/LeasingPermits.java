@@ -17,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongConsumer;
 import java.util.function.LongSupplier;
 
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
@@ -353,6 +354,11 @@ public final class LeasingPermits implements SharedPermits {
 	public long leased(String rule) {
 		Table table = this.tables.get(rule);
 		return (table != null) ? table.leases.values().stream().mapToLong(Lease::held).sum() : 0;
+	}
+
+	@Override
+	public void timing(LongConsumer timer) {
+		this.shared.timing(timer);
 	}
 
 	/** How many keys are kept. */

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
 import io.github.grpcsecurity.server.CallCheck;
@@ -43,8 +44,8 @@ final class LimitCheck implements CallCheck {
 		this.observer = observer;
 	}
 
-	static void validate(List<RateLimitRule> rules, Collection<SecuredMethod> methods) {
-		rules.forEach((rule) -> validate(rule.name(), rule.methods(), methods));
+	static void validate(Collection<RateLimitRule> rules, Collection<SecuredMethod> methods) {
+		rules.forEach((rule) -> validate(rule.name(), rule.patterns(), methods));
 	}
 
 	static void validate(String rule, List<MethodPattern> patterns, Collection<SecuredMethod> methods) {
@@ -62,23 +63,37 @@ final class LimitCheck implements CallCheck {
 
 	static void plan(List<RateLimitRule> rules, SecuredMethod method, MethodPlan.Builder plan, RateLimiter limiter,
 			RateLimitObserver observer) {
-		List<Limit> limits = rules.stream()
-			.filter((rule) -> rule.methods().stream().anyMatch((pattern) -> pattern.matches(method)))
-			.map((rule) -> new Limit(rule, rule.key().resolver(method)))
-			.toList();
+		List<RateLimitRule> applied = rules.stream().filter((rule) -> rule.appliesTo(method)).toList();
+		List<Limit> limits = applied.stream().map((rule) -> limit(rule, applied, method)).toList();
 		if (!limits.isEmpty()) {
 			plan.check(limits.stream().map(Limit::toString).collect(Collectors.joining("; ")),
 					new LimitCheck(limits, limiter, observer));
 		}
 	}
 
+	private static Limit limit(RateLimitRule rule, List<RateLimitRule> applied, SecuredMethod method) {
+		int[] replacedBy = IntStream.range(0, applied.size()).filter((i) -> {
+			RateLimitRule other = applied.get(i);
+			// What only watches must not switch off what counts
+			return other.replaces().contains(rule.name()) && (rule.shadow() || !other.shadow());
+		}).toArray();
+		return new Limit(rule, rule.key().resolver(method), rule.cost(method), replacedBy,
+				IntStream.of(replacedBy).mapToObj((i) -> applied.get(i).name()).toList());
+	}
+
 	@Override
 	public Verdict check(SecuredCall call) {
-		List<RateLimitPermit> permits = new ArrayList<>(this.limits.size());
-		for (Limit limit : this.limits) {
-			String key = limit.resolver.resolve(call);
-			if (key != null) {
-				permits.add(new RateLimitPermit(limit.rule, key));
+		int size = this.limits.size();
+		@Nullable String[] keys = new @Nullable String[size];
+		for (int i = 0; i < size; i++) {
+			keys[i] = this.limits.get(i).resolver.resolve(call);
+		}
+		List<RateLimitPermit> permits = new ArrayList<>(size);
+		for (int i = 0; i < size; i++) {
+			Limit limit = this.limits.get(i);
+			String key = keys[i];
+			if (key != null && !limit.replaced(keys)) {
+				permits.add(new RateLimitPermit(limit.rule, key, limit.cost));
 			}
 		}
 		if (permits.isEmpty()) {
@@ -126,6 +141,9 @@ final class LimitCheck implements CallCheck {
 			}
 			else if (decision.permitted()) {
 				this.observer.applied(result.rule(), Outcome.ALLOWED);
+				if (result.rule().gcra().near(result.debt())) {
+					this.observer.applied(result.rule(), Outcome.NEAR_LIMIT);
+				}
 			}
 		}
 		if (shadows != null) {
@@ -137,11 +155,45 @@ final class LimitCheck implements CallCheck {
 		return (names != null) ? names + "," + name : name;
 	}
 
-	private record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver) {
+	/** A rule as it counts calls to one method. */
+	private static final class Limit {
+
+		private final RateLimitRule rule;
+
+		private final RateLimitKey.Resolver resolver;
+
+		private final long cost;
+
+		private final int[] replacedBy;
+
+		private final List<String> replacedByNames;
+
+		Limit(RateLimitRule rule, RateLimitKey.Resolver resolver, long cost, int[] replacedBy,
+				List<String> replacedByNames) {
+			this.rule = rule;
+			this.resolver = resolver;
+			this.cost = cost;
+			this.replacedBy = replacedBy;
+			this.replacedByNames = replacedByNames;
+		}
+
+		/** Whether another rule, which has a key for this call, counts it instead. */
+		boolean replaced(@Nullable String[] keys) {
+			for (int other : this.replacedBy) {
+				if (keys[other] != null) {
+					return true;
+				}
+			}
+			return false;
+		}
 
 		@Override
 		public String toString() {
-			return "limit " + this.rule.name() + " by " + this.rule.key() + ": " + this.rule.gcra()
+			Gcra gcra = this.rule.gcra();
+			return "limit " + this.rule.name() + " by " + this.rule.key() + ": "
+					+ new Gcra(gcra.limit(), gcra.period(), gcra.burst(), this.cost)
+					+ (this.replacedByNames.isEmpty() ? ""
+							: ", unless " + String.join(" or ", this.replacedByNames) + " counts")
 					+ (this.rule.shadow() ? ", only watching" : "");
 		}
 

@@ -47,8 +47,8 @@ final class MessageLimitCheck implements MessageCheck {
 	static void plan(List<RateLimitRule> rules, SecuredMethod method, MethodPlan.Builder plan, RateLimiter limiter,
 			RateLimitObserver observer, DelayedMessages delayed) {
 		List<Limit> limits = rules.stream()
-			.filter((rule) -> rule.methods().stream().anyMatch((pattern) -> pattern.matches(method)))
-			.map((rule) -> new Limit(rule, rule.key().resolver(method)))
+			.filter((rule) -> rule.appliesTo(method))
+			.map((rule) -> new Limit(rule, rule.key().resolver(method), rule.cost(method)))
 			.toList();
 		if (limits.isEmpty()) {
 			return;
@@ -95,7 +95,7 @@ final class MessageLimitCheck implements MessageCheck {
 		for (Limit limit : this.limits) {
 			String key = limit.resolver.resolve(call);
 			if (key != null) {
-				permits.add(new RateLimitPermit(limit.rule, key));
+				permits.add(new RateLimitPermit(limit.rule, key, limit.cost));
 			}
 		}
 		return permits;
@@ -148,7 +148,7 @@ final class MessageLimitCheck implements MessageCheck {
 		}
 	}
 
-	private record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver) {
+	private record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver, long cost) {
 
 		@Override
 		public String toString() {

@@ -22,7 +22,7 @@ import io.github.grpcsecurity.server.SecurityStage;
  */
 public final class MessageLimitStage implements CallStage {
 
-	private final List<RateLimitRule> rules;
+	private final RateLimitRules rules;
 
 	private final RateLimiter limiter;
 
@@ -32,6 +32,22 @@ public final class MessageLimitStage implements CallStage {
 
 	/**
 	 * Creates the stage.
+	 * @param rules all rules, whose changes count as soon as plans are compiled anew;
+	 * those that count calls are left to other stages
+	 * @param limiter hands out the permits
+	 * @param observer learns what the rules do
+	 * @param timer wakes messages that wait
+	 */
+	public MessageLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer,
+			ScheduledExecutorService timer) {
+		this.rules = rules;
+		this.limiter = limiter;
+		this.observer = observer;
+		this.delayed = new DelayedMessages(limiter, timer);
+	}
+
+	/**
+	 * Creates a stage whose rules do not change.
 	 * @param rules all rules; those that count calls are left to other stages
 	 * @param limiter hands out the permits
 	 * @param observer learns what the rules do
@@ -39,10 +55,7 @@ public final class MessageLimitStage implements CallStage {
 	 */
 	public MessageLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer,
 			ScheduledExecutorService timer) {
-		this.rules = rules.stream().filter(RateLimitRule::countsMessages).toList();
-		this.limiter = limiter;
-		this.observer = observer;
-		this.delayed = new DelayedMessages(limiter, timer);
+		this(new RateLimitRules(rules), limiter, observer, timer);
 	}
 
 	@Override
@@ -53,13 +66,17 @@ public final class MessageLimitStage implements CallStage {
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 		if (!method.unknown()) {
-			MessageLimitCheck.plan(this.rules, method, plan, this.limiter, this.observer, this.delayed);
+			MessageLimitCheck.plan(rules(), method, plan, this.limiter, this.observer, this.delayed);
 		}
 	}
 
 	@Override
 	public void planned(Collection<SecuredMethod> methods) {
-		LimitCheck.validate(this.rules, methods);
+		LimitCheck.validate(rules(), methods);
+	}
+
+	private List<RateLimitRule> rules() {
+		return this.rules.all().stream().filter(RateLimitRule::countsMessages).toList();
 	}
 
 	/** How many messages wait. */

@@ -2,9 +2,9 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.util.Collection;
 import java.util.EnumMap;
-import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -20,7 +20,9 @@ public final class MicrometerRateLimitObserver implements RateLimitObserver {
 
 	private static final String NAME = "grpc.security.rate-limit";
 
-	private final Map<String, Map<Outcome, Counter>> counters = new HashMap<>();
+	private final Map<String, Map<Outcome, Counter>> counters = new ConcurrentHashMap<>();
+
+	private final MeterRegistry registry;
 
 	/**
 	 * Creates the counters of all rules.
@@ -28,18 +30,31 @@ public final class MicrometerRateLimitObserver implements RateLimitObserver {
 	 * @param registry where the counters are registered
 	 */
 	public MicrometerRateLimitObserver(Collection<RateLimitRule> rules, MeterRegistry registry) {
+		this.registry = registry;
+		update(rules);
+	}
+
+	/**
+	 * Creates the counters of rules that are new. Those of others stay.
+	 * @param rules the rules
+	 */
+	public void update(Collection<RateLimitRule> rules) {
 		for (RateLimitRule rule : rules) {
-			Map<Outcome, Counter> outcomes = new EnumMap<>(Outcome.class);
-			for (Outcome outcome : Outcome.values()) {
-				outcomes.put(outcome,
-						Counter.builder(NAME)
-							.description("Calls that a rate limit rule was applied to")
-							.tag("rule", rule.name())
-							.tag("outcome", outcome.name().toLowerCase(Locale.ROOT))
-							.register(registry));
-			}
-			this.counters.put(rule.name(), outcomes);
+			this.counters.computeIfAbsent(rule.name(), this::create);
 		}
+	}
+
+	private Map<Outcome, Counter> create(String rule) {
+		Map<Outcome, Counter> outcomes = new EnumMap<>(Outcome.class);
+		for (Outcome outcome : Outcome.values()) {
+			outcomes.put(outcome,
+					Counter.builder(NAME)
+						.description("Calls that a rate limit rule was applied to")
+						.tag("rule", rule)
+						.tag("outcome", outcome.name().toLowerCase(Locale.ROOT))
+						.register(this.registry));
+		}
+		return outcomes;
 	}
 
 	@Override

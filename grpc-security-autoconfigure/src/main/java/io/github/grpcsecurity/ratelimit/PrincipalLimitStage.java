@@ -17,7 +17,7 @@ import io.github.grpcsecurity.server.SecurityStage;
  */
 public final class PrincipalLimitStage implements CallStage {
 
-	private final List<RateLimitRule> rules;
+	private final RateLimitRules rules;
 
 	private final RateLimiter limiter;
 
@@ -25,14 +25,25 @@ public final class PrincipalLimitStage implements CallStage {
 
 	/**
 	 * Creates the stage.
+	 * @param rules all rules, whose changes count as soon as plans are compiled anew;
+	 * those that belong to another stage are left to it
+	 * @param limiter hands out the permits
+	 * @param observer learns what the rules do
+	 */
+	public PrincipalLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer) {
+		this.rules = rules;
+		this.limiter = limiter;
+		this.observer = observer;
+	}
+
+	/**
+	 * Creates a stage whose rules do not change.
 	 * @param rules all rules; those that belong to another stage are left to it
 	 * @param limiter hands out the permits
 	 * @param observer learns what the rules do
 	 */
 	public PrincipalLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer) {
-		this.rules = rules.stream().filter((rule) -> !rule.countsMessages() && rule.key().needsIdentity()).toList();
-		this.limiter = limiter;
-		this.observer = observer;
+		this(new RateLimitRules(rules), limiter, observer);
 	}
 
 	@Override
@@ -42,12 +53,19 @@ public final class PrincipalLimitStage implements CallStage {
 
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
-		LimitCheck.plan(this.rules, method, plan, this.limiter, this.observer);
+		LimitCheck.plan(rules(), method, plan, this.limiter, this.observer);
 	}
 
 	@Override
 	public void planned(Collection<SecuredMethod> methods) {
-		LimitCheck.validate(this.rules, methods);
+		LimitCheck.validate(rules(), methods);
+	}
+
+	private List<RateLimitRule> rules() {
+		return this.rules.all()
+			.stream()
+			.filter((rule) -> !rule.countsMessages() && rule.key().needsIdentity())
+			.toList();
 	}
 
 }

@@ -9,10 +9,12 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HexFormat;
-import java.util.List;
+import java.util.Iterator;
 import java.util.Locale;
 
+import io.github.grpcsecurity.server.GrpcCaller;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.VerifiedCredential;
@@ -20,13 +22,20 @@ import io.grpc.Metadata;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a rule counts separately: {@code peer}, {@code principal}, {@code method},
- * {@code service}, {@code global} or {@code header:<name>}. Immutable.
+ * What a rule counts separately: {@code peer}, {@code principal}, {@code issuer},
+ * {@code api-key}, {@code method}, {@code service}, {@code global},
+ * {@code header:<name>}, or what a {@link RateLimitKeyResolver} finds. Immutable.
  * <p>
  * A peer is one IPv4 address or one IPv6 /64, which is what a single customer of a
- * network provider has at least. Calls without the header that a rule looks at share one
- * key: leaving it out buys nothing. A rule by principal does not apply to callers without
- * credentials.
+ * network provider has at least. A principal is a name and who vouches for it: the issuer
+ * of a token, or the kind of another credential. So the subject of a token never shares
+ * permits with an API key of the same spelling. {@code issuer} counts each subject
+ * ({@code sub}) of each issuer, whatever claim the principal is named after. Rules by
+ * {@code principal}, {@code issuer} and {@code api-key} do not apply to callers without
+ * such credentials.
+ * <p>
+ * Calls without the header that a rule looks at share one key, and so do calls that send
+ * it more than once: neither buys anything. What callers choose is hashed.
  *
  * @since 0.1.0
  */
@@ -36,16 +45,54 @@ public final class RateLimitKey {
 
 	private static final String UNKNOWN = "(unknown)";
 
+	private static final String NONE = "(none)";
+
+	private static final String SEVERAL = "(several)";
+
+	private static final String KEYS = "peer, principal, issuer, api-key, method, service, global or header:<name>";
+
+	/**
+	 * What is hashed of a header: enough to tell tenants apart, not enough to keep busy.
+	 */
+	private static final int MAX_HEADER_LENGTH = 1024;
+
 	private final Kind kind;
 
 	private final String text;
 
 	private final Metadata.@Nullable Key<String> header;
 
-	private RateLimitKey(Kind kind, String text, Metadata.@Nullable Key<String> header) {
+	private final @Nullable RateLimitKeyResolver own;
+
+	private RateLimitKey(Kind kind, String text) {
+		this(kind, text, null, null);
+	}
+
+	private RateLimitKey(Kind kind, String text, Metadata.@Nullable Key<String> header,
+			@Nullable RateLimitKeyResolver own) {
 		this.kind = kind;
 		this.text = text;
 		this.header = header;
+		this.own = own;
+	}
+
+	/**
+	 * A key that a resolver finds.
+	 * @param text the key, as users write it; two keys with one text are the same
+	 * @param resolver finds it
+	 * @return the key
+	 */
+	public static RateLimitKey of(String text, RateLimitKeyResolver resolver) {
+		return new RateLimitKey(Kind.OWN, text, null, resolver);
+	}
+
+	/**
+	 * Whether a text names a key that needs no resolver.
+	 * @param text the text
+	 * @return whether {@link #parse} is to read it
+	 */
+	public static boolean known(String text) {
+		return text.startsWith(HEADER_PREFIX) || Kind.named(text) != null;
 	}
 
 	/**
@@ -59,17 +106,11 @@ public final class RateLimitKey {
 		if (text.startsWith(HEADER_PREFIX)) {
 			return header(text.substring(HEADER_PREFIX.length()));
 		}
-		return switch (text) {
-			case "peer" -> new RateLimitKey(Kind.PEER, text, null);
-			case "principal" -> new RateLimitKey(Kind.PRINCIPAL, text, null);
-			case "method" -> new RateLimitKey(Kind.METHOD, text, null);
-			case "service" -> new RateLimitKey(Kind.SERVICE, text, null);
-			case "global" -> new RateLimitKey(Kind.GLOBAL, text, null);
-			case "api-key", "issuer" -> throw new IllegalArgumentException("the key '" + text
-					+ "' is not supported in this version; 'principal' counts each authenticated caller");
-			default -> throw new IllegalArgumentException(
-					"there is no key '" + text + "'; use peer, principal, method, service, global or header:<name>");
-		};
+		Kind kind = Kind.named(text);
+		if (kind == null) {
+			throw new IllegalArgumentException("there is no key '" + text + "'; use " + KEYS);
+		}
+		return new RateLimitKey(kind, text);
 	}
 
 	private static RateLimitKey header(String name) {
@@ -79,7 +120,7 @@ public final class RateLimitKey {
 		}
 		try {
 			return new RateLimitKey(Kind.HEADER, HEADER_PREFIX + lowerCase,
-					Metadata.Key.of(lowerCase, Metadata.ASCII_STRING_MARSHALLER));
+					Metadata.Key.of(lowerCase, Metadata.ASCII_STRING_MARSHALLER), null);
 		}
 		catch (IllegalArgumentException ex) {
 			throw new IllegalArgumentException("'" + name + "' is not the name of a header", ex);
@@ -88,7 +129,7 @@ public final class RateLimitKey {
 
 	/** Whether the caller has to be known. */
 	boolean needsIdentity() {
-		return this.kind == Kind.PRINCIPAL;
+		return this.kind.needsIdentity || (this.own != null && this.own.needsIdentity());
 	}
 
 	/** Prepares the key for calls to one method. */
@@ -98,27 +139,48 @@ public final class RateLimitKey {
 		String fullName = method.unknown() ? UNKNOWN : method.fullName();
 		return switch (this.kind) {
 			case PEER -> (call) -> peer(call.peerAddress());
-			case PRINCIPAL -> (call) -> call.anonymous() ? null : hash(principal(call));
+			case PRINCIPAL -> (call) -> call.anonymous() ? null : principal(call.caller().credentials().get(0));
+			case ISSUER -> (call) -> subject(call.caller());
+			case API_KEY -> (call) -> apiKey(call.caller());
 			case METHOD -> (call) -> fullName;
 			case SERVICE -> (call) -> service;
 			case GLOBAL -> (call) -> "all";
 			case HEADER -> (call) -> header(call.headers());
+			case OWN -> this::own;
 		};
 	}
 
-	/**
-	 * Names are given by issuers, each to its own: those of others, and the ids of keys
-	 * and certificates, may be the same, and must not take the permits of this one.
-	 */
-	private static String principal(SecuredCall call) {
-		List<VerifiedCredential> credentials = call.caller().credentials();
-		String name = call.authentication().getName();
-		if (credentials.isEmpty()) {
-			return name;
+	/** Who vouches for a name is a part of it. */
+	private static String principal(VerifiedCredential credential) {
+		String name = credential.authentication().getName();
+		String issuer = credential.issuer();
+		return (issuer != null) ? hash("issuer", issuer, name) : hash("kind", credential.kind(), name);
+	}
+
+	private static @Nullable String subject(GrpcCaller caller) {
+		for (VerifiedCredential credential : caller.credentials()) {
+			String issuer = credential.issuer();
+			if (issuer != null) {
+				Object subject = credential.claims().get("sub");
+				return hash("issuer", issuer,
+						(subject instanceof String text) ? text : credential.authentication().getName());
+			}
 		}
-		VerifiedCredential named = credentials.get(0);
-		String issuer = named.issuer();
-		return String.join("\n", named.subject().name(), (issuer != null) ? issuer : "", name);
+		return null;
+	}
+
+	private static @Nullable String apiKey(GrpcCaller caller) {
+		VerifiedCredential credential = caller.credential(VerifiedCredential.API_KEY);
+		if (credential == null) {
+			return null;
+		}
+		String id = credential.id();
+		return hash((id != null) ? id : credential.authentication().getName());
+	}
+
+	private @Nullable String own(SecuredCall call) {
+		String key = (this.own != null) ? this.own.resolve(call) : null;
+		return (key != null) ? hash(key) : null;
 	}
 
 	static String peer(@Nullable SocketAddress address) {
@@ -143,15 +205,36 @@ public final class RateLimitKey {
 		if (this.header == null) {
 			return null;
 		}
-		Iterable<String> values = headers.getAll(this.header);
-		return (values != null) ? hash(String.join(",", values)) : "(none)";
+		Iterator<String> values = values(headers, this.header);
+		if (!values.hasNext()) {
+			return NONE;
+		}
+		String value = values.next();
+		if (values.hasNext()) {
+			// A proxy, the handler and we might each count by another one of them
+			return SEVERAL;
+		}
+		return hash((value.length() > MAX_HEADER_LENGTH) ? value.substring(0, MAX_HEADER_LENGTH) : value);
+	}
+
+	private static Iterator<String> values(Metadata headers, Metadata.Key<String> key) {
+		Iterable<String> values = headers.getAll(key);
+		return (values != null) ? values.iterator() : Collections.emptyIterator();
 	}
 
 	/** What callers choose freely may be long, secret or full of control characters. */
-	private static String hash(String value) {
+	private static String hash(String... parts) {
 		try {
-			byte[] digest = MessageDigest.getInstance("SHA-256").digest(value.getBytes(StandardCharsets.UTF_8));
-			return HexFormat.of().formatHex(digest, 0, 16);
+			MessageDigest digest = MessageDigest.getInstance("SHA-256");
+			for (int i = 0; i < parts.length; i++) {
+				byte[] part = parts[i].getBytes(StandardCharsets.UTF_8);
+				if (i < parts.length - 1) {
+					// Or what is moved from one part to the next would give the same
+					digest.update((part.length + ":").getBytes(StandardCharsets.US_ASCII));
+				}
+				digest.update(part);
+			}
+			return HexFormat.of().formatHex(digest.digest(), 0, 16);
 		}
 		catch (NoSuchAlgorithmException ex) {
 			throw new IllegalStateException("Every Java platform has SHA-256", ex);
@@ -176,7 +259,27 @@ public final class RateLimitKey {
 
 	private enum Kind {
 
-		PEER, PRINCIPAL, METHOD, SERVICE, GLOBAL, HEADER
+		PEER(false), PRINCIPAL(true), ISSUER(true), API_KEY(true), METHOD(false), SERVICE(false), GLOBAL(false),
+		HEADER(false), OWN(false);
+
+		private final boolean needsIdentity;
+
+		Kind(boolean needsIdentity) {
+			this.needsIdentity = needsIdentity;
+		}
+
+		static @Nullable Kind named(String text) {
+			return switch (text) {
+				case "peer" -> PEER;
+				case "principal" -> PRINCIPAL;
+				case "issuer" -> ISSUER;
+				case "api-key" -> API_KEY;
+				case "method" -> METHOD;
+				case "service" -> SERVICE;
+				case "global" -> GLOBAL;
+				default -> null;
+			};
+		}
 
 	}
 

@@ -35,7 +35,13 @@ public interface RateLimitObserver {
 		FALLBACK,
 
 		/** A message waits for its permits; what becomes of it is reported later. */
-		DELAYED
+		DELAYED,
+
+		/**
+		 * The call took its permits, and four fifths of the burst are used up. Reported
+		 * in addition to {@link #ALLOWED}.
+		 */
+		NEAR_LIMIT
 
 	}
 

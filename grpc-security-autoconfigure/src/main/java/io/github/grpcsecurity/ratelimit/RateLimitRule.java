@@ -2,8 +2,11 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
+import java.util.stream.Stream;
 
 import io.github.grpcsecurity.server.MethodPattern;
+import io.github.grpcsecurity.server.SecuredMethod;
 import io.grpc.Status;
 import org.jspecify.annotations.Nullable;
 
@@ -18,12 +21,18 @@ import org.jspecify.annotations.Nullable;
  * @param shadow whether the rule only says what it would do
  * @param onFailure what happens to calls while the store of permits cannot be asked
  * @param code the status of a call that is over the limit
+ * @param replaces names of rules that do not count calls which this one counts: those
+ * that are more general. As long as this one is in the shadow, it replaces none that is
+ * not.
+ * @param costs what calls cost that do not cost what {@link Gcra#cost()} says; the first
+ * that matches a method counts
  * @param onExceed what becomes of a message that is over the limit; {@code null} if calls
  * are counted
  * @since 0.1.0
  */
 public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> methods, Gcra gcra, boolean shadow,
-		OnFailure onFailure, Status.Code code, @Nullable OnExceed onExceed) {
+		OnFailure onFailure, Status.Code code, Set<String> replaces, List<MethodCost> costs,
+		@Nullable OnExceed onExceed) {
 
 	public RateLimitRule {
 		Objects.requireNonNull(name, "name");
@@ -32,13 +41,15 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 		Objects.requireNonNull(gcra, "gcra");
 		Objects.requireNonNull(onFailure, "onFailure");
 		Objects.requireNonNull(code, "code");
+		replaces = Set.copyOf(replaces);
+		costs = List.copyOf(costs);
 	}
 
 	/**
-	 * Creates a rule that calls count against.
-	 * @param name name of the rule, in audit events, metrics and Redis keys
-	 * @param key what is counted separately, such as each peer
-	 * @param methods the methods it is for; each pattern has to match one
+	 * A rule that replaces no other one, and in which all calls cost the same.
+	 * @param name name of the rule
+	 * @param key what is counted separately
+	 * @param methods the methods it is for
 	 * @param gcra how many permits there are
 	 * @param shadow whether the rule only says what it would do
 	 * @param onFailure what happens to calls while the store of permits cannot be asked
@@ -46,7 +57,7 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 	 */
 	public RateLimitRule(String name, RateLimitKey key, List<MethodPattern> methods, Gcra gcra, boolean shadow,
 			OnFailure onFailure, Status.Code code) {
-		this(name, key, methods, gcra, shadow, onFailure, code, null);
+		this(name, key, methods, gcra, shadow, onFailure, code, Set.of(), List.of(), null);
 	}
 
 	/** Whether each message of a call is counted, and not the call. */
@@ -54,10 +65,65 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 		return this.onExceed != null;
 	}
 
-	/** The same rule with other numbers. */
-	RateLimitRule withGcra(Gcra gcra) {
+	/**
+	 * The same rule with other numbers: what its keys owe stays what it is.
+	 * @param gcra the new numbers
+	 * @return a copy
+	 */
+	public RateLimitRule withGcra(Gcra gcra) {
 		return new RateLimitRule(this.name, this.key, this.methods, gcra, this.shadow, this.onFailure, this.code,
-				this.onExceed);
+				this.replaces, this.costs, this.onExceed);
+	}
+
+	/** The same rule for one of several servers that share its permits. */
+	RateLimitRule share(int servers) {
+		return withGcra(this.gcra.share(servers, largestCost()));
+	}
+
+	private long largestCost() {
+		return Math.max(this.gcra.cost(), this.costs.stream().mapToLong(MethodCost::cost).max().orElse(0));
+	}
+
+	/** Whether the rule is for a method. */
+	boolean appliesTo(SecuredMethod method) {
+		return matches(this.methods, method);
+	}
+
+	/** What a call to a method costs. */
+	long cost(SecuredMethod method) {
+		for (MethodCost each : this.costs) {
+			if (matches(each.methods(), method)) {
+				return each.cost();
+			}
+		}
+		return this.gcra.cost();
+	}
+
+	/** All patterns that have to match a method. */
+	List<MethodPattern> patterns() {
+		return Stream.concat(this.methods.stream(), this.costs.stream().flatMap((each) -> each.methods().stream()))
+			.toList();
+	}
+
+	private static boolean matches(List<MethodPattern> patterns, SecuredMethod method) {
+		return patterns.stream().anyMatch((pattern) -> pattern.matches(method));
+	}
+
+	/**
+	 * What calls to some methods cost.
+	 *
+	 * @param methods the methods; each pattern has to match one
+	 * @param cost permits that a call takes, from 1 to 1000000000
+	 */
+	public record MethodCost(List<MethodPattern> methods, long cost) {
+
+		public MethodCost {
+			methods = List.copyOf(methods);
+			if (cost < 1 || cost > Gcra.MAX_PERMITS) {
+				throw new IllegalArgumentException("cost must be from 1 to 1000000000");
+			}
+		}
+
 	}
 
 	/** What becomes of a message that is over the limit. */

@@ -3,6 +3,7 @@ package io.github.grpcsecurity.ratelimit;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.function.LongConsumer;
 
 import org.jspecify.annotations.Nullable;
 
@@ -56,6 +57,14 @@ public interface SharedPermits extends RateLimiter, AutoCloseable {
 	 */
 	default long leased(String rule) {
 		return 0;
+	}
+
+	/**
+	 * Measures how long the store of permits takes to answer.
+	 * @param timer receives nanoseconds for each command that was answered; must not
+	 * block
+	 */
+	default void timing(LongConsumer timer) {
 	}
 
 	/**

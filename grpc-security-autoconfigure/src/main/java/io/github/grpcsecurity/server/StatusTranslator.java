@@ -3,6 +3,7 @@ package io.github.grpcsecurity.server;
 import java.time.Duration;
 import java.util.EnumSet;
 import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
 
 import com.google.protobuf.Any;
 import com.google.rpc.ErrorInfo;
@@ -51,6 +52,9 @@ public final class StatusTranslator {
 	private static final Metadata.Key<com.google.rpc.Status> DETAILS = Metadata.Key.of("grpc-status-details-bin",
 			ProtoUtils.metadataMarshaller(com.google.rpc.Status.getDefaultInstance()));
 
+	/** What nobody waits for need not be spread. */
+	private static final Duration MAX_SPREAD = Duration.ofDays(365);
+
 	private static final String INTERNAL_ERROR = "internal error";
 
 	/** What the bearer challenge says, whatever the cause. */
@@ -82,7 +86,7 @@ public final class StatusTranslator {
 		Metadata trailers = new Metadata();
 		switch (refusal.kind()) {
 			case UNAUTHENTICATED -> trailers.put(WWW_AUTHENTICATE, CHALLENGE);
-			case OVER_LIMIT -> retryHints(status, refusal.retryAfter(), trailers);
+			case OVER_LIMIT -> retryHints(status, spread(refusal.retryAfter()), trailers);
 			default -> {
 			}
 		}
@@ -96,6 +100,14 @@ public final class StatusTranslator {
 			}
 		}
 		return new Closing(status, trailers);
+	}
+
+	/** Up to a tenth more: or all who were refused would come back at the same moment. */
+	private static @Nullable Duration spread(@Nullable Duration retryAfter) {
+		if (retryAfter == null || retryAfter.compareTo(MAX_SPREAD) > 0) {
+			return retryAfter;
+		}
+		return retryAfter.plusNanos((long) (retryAfter.toNanos() * ThreadLocalRandom.current().nextDouble(0.1)));
 	}
 
 	private static void retryHints(Status status, @Nullable Duration retryAfter, Metadata trailers) {

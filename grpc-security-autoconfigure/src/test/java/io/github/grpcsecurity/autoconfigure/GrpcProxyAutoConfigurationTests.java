@@ -77,6 +77,7 @@ class GrpcProxyAutoConfigurationTests {
 			"client-certificate-header | x-forwarded-for | 'x-forwarded-for' has no certificate: name 'x-forwarded-client-cert' or 'client-cert'.",
 			"forwarded-for-header | forwarded | The header 'forwarded' (RFC 7239) is not supported: let the proxy send 'x-forwarded-for'.",
 			"forwarded-for-header | x-forwarded-client-cert | The certificate and the address of a client cannot be in one header.",
+			"forwarded-for-hops | -1 | It must be 0 or more.",
 			"forwarded-for-header | '' | '' is not the name of a header." }, quoteCharacter = '`')
 	void runWhenValueIsBadThenFailsAndNamesTheWayOut(String property, String value, String reason) {
 		this.runner.withPropertyValues("grpc.security.proxy." + property + "=" + value.replace("''", ""))

@@ -1,28 +1,44 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
+import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
 import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
+import io.github.grpcsecurity.ratelimit.RateLimitKey;
+import io.github.grpcsecurity.ratelimit.RateLimitKeyResolver;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
+import io.github.grpcsecurity.server.GrpcServerSecurity;
+import io.github.grpcsecurity.server.SecurityStage;
+import io.github.grpcsecurity.testing.CallType;
+import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestRedis;
+import io.github.grpcsecurity.testing.TestServer;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.lettuce.core.AbstractRedisClient;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
@@ -37,10 +53,12 @@ import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.core.env.MapPropertySource;
 import org.springframework.data.redis.connection.RedisConnectionFactory;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 @ExtendWith(OutputCaptureExtension.class)
 class GrpcRateLimitAutoConfigurationTests {
@@ -234,6 +252,10 @@ class GrpcRateLimitAutoConfigurationTests {
 	}
 
 	private static double operationsOf(AssertableApplicationContext context) {
+		return operationsOf(context, 1000);
+	}
+
+	private static double operationsOf(AssertableApplicationContext context, int calls) {
 		FailoverRateLimiter limiter = (FailoverRateLimiter) context.getBean(RateLimiter.class);
 		MeterRegistry registry = context.getBean(MeterRegistry.class);
 		while (registry.get("grpc.security.rate-limit.fallback").gauge().value() == 1) {
@@ -241,7 +263,7 @@ class GrpcRateLimitAutoConfigurationTests {
 			LockSupport.parkNanos(1_000_000);
 		}
 		RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
-		for (int i = 0; i < 1000; i++) {
+		for (int i = 0; i < calls; i++) {
 			RateLimitDecision decision = limiter.tryAcquire(List.of(new RateLimitPermit(rule, "a")))
 				.toCompletableFuture()
 				.join();
@@ -306,8 +328,17 @@ class GrpcRateLimitAutoConfigurationTests {
 
 	@ParameterizedTest
 	@CsvSource(delimiter = '|', value = { "rules[0].name= | rules[0].name | at most 64 letters",
-			"rules[0].name=a:b | rules[0].name | letters", "rules[0].key=ip | rules[0].key | There is no key 'ip'",
-			"rules[0].key=api-key | rules[0].key | not supported in this version",
+			"rules[0].name=a:b | rules[0].name | letters",
+			"rules[0].key=ip | rules[0].key | There is no key 'ip' and no RateLimitKeyResolver bean of that name",
+			"rules[0].key=header:x-bin | rules[0].key | binary",
+			"rules[0].key=auth.principl | rules[0].key | undeclared reference",
+			"rules[0].key=message.iban | rules[0].key | undeclared reference",
+			"rules[0].key='a' + | rules[0].key | not an expression in CEL",
+			"rules[0].key=[auth.principal] | rules[0].key | it has to be a text",
+			"rules[0].replaces=other | rules[0].replaces | There is no rule 'other'",
+			"rules[0].replaces=per-peer | rules[0].replaces | replace each other",
+			"rules[0].costs[0].cost=2 | rules[0].costs[0].methods | one method at least",
+			"rules[0].costs[0].methods=bank | rules[0].costs[0].methods[0] | no slash",
 			"rules[0].limit=0 | rules[0].limit | at least 1", "rules[0].limit=-5 | rules[0].limit | at least 1",
 			"rules[0].limit=2000000000 | rules[0].limit | The limit must be from 1 to 1000000000",
 			"rules[0].burst=0 | rules[0].burst | at least 1", "rules[0].cost=0 | rules[0].cost | at least 1",
@@ -328,6 +359,171 @@ class GrpcRateLimitAutoConfigurationTests {
 					assertThat(ex.getName()).isEqualTo("grpc.security.rate-limit." + property);
 					assertThat(ex.getReason()).contains(reason);
 				}));
+	}
+
+	@ParameterizedTest
+	@CsvSource(delimiter = '|', value = { "0 | costs[0].cost | at least 1",
+			"11 | costs | A cost of 11 exceeds the burst, which is 10", "99999999999 | costs | exceeds the burst" })
+	void costsWhenOneIsBadThenStartFailsAndNamesTheProperty(String cost, String property, String reason) {
+		this.runner.withPropertyValues(rule("costs[0].methods[0]=bank.Accounts/Export"), rule("costs[0].cost=" + cost))
+			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
+					assertThat(ex.getName()).isEqualTo(rule(property));
+					assertThat(ex.getReason()).contains(reason);
+				}));
+	}
+
+	@Test
+	void rulesWhenTheyReplaceAndCostThenAllOfItIsUsed() {
+		this.runner.withPropertyValues(rule("costs[0].methods[0]=bank.Accounts/Export"), rule("costs[0].cost=5"),
+				"grpc.security.rate-limit.rules[1].name=special", "grpc.security.rate-limit.rules[1].key=global",
+				"grpc.security.rate-limit.rules[1].limit=1", "grpc.security.rate-limit.rules[1].replaces[0]=per-peer")
+			.run((context) -> {
+				List<RateLimitRule> rules = context.getBean(RateLimitRules.class).all();
+				assertThat(rules.get(0).costs()).singleElement().satisfies((each) -> {
+					assertThat(each.cost()).isEqualTo(5);
+					assertThat(each.methods()).map(Object::toString).containsExactly("bank.Accounts/Export");
+				});
+				assertThat(rules.get(1).replaces()).containsExactly("per-peer");
+			});
+	}
+
+	@Test
+	void keyWhenItIsABeanThenThatResolves() {
+		RateLimitKeyResolver tenant = (call) -> "tenant";
+		this.runner.withBean("tenant", RateLimitKeyResolver.class, () -> tenant)
+			.withPropertyValues(rule("key=tenant"))
+			.run((context) -> assertThat(context.getBean(RateLimitRules.class).all().get(0).key())
+				.isEqualTo(RateLimitKey.of("tenant", tenant)));
+		this.runner.withBean("tenant", String.class, () -> "no resolver")
+			.withPropertyValues(rule("key=tenant"))
+			.run((context) -> assertThat(context.getStartupFailure())
+				.hasStackTraceContaining("no RateLimitKeyResolver bean"));
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void keyWhenItIsAnExpressionThenItsValueCountsAndWithoutOneCallsShareAKey(CallType type) {
+		this.runner
+			.withPropertyValues(rule("key=request.headers['tenant'] + '/' + grpc.method"), rule("limit=1"),
+					rule("period=1h"), "grpc.security.rate-limit.store=memory")
+			.run((context) -> {
+				try (TestServer server = TestServer.network(new EchoService(),
+						List.of(context.getBean(PeerLimitStage.class), context.getBean(PrincipalLimitStage.class)))) {
+					assertThat(server.security().plans().get(0).describe()).singleElement()
+						.satisfies((step) -> assertThat(step.stage()).isEqualTo(SecurityStage.PEER_LIMITS));
+					assertThat(type.call(server.channel(), tenant("a"), "x").code()).isEqualTo(Status.Code.OK);
+					assertThat(type.call(server.channel(), tenant("a"), "x").code())
+						.isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+					assertThat(type.call(server.channel(), tenant("b"), "x").code()).isEqualTo(Status.Code.OK);
+					assertThat(type.call(server.channel()).code()).isEqualTo(Status.Code.OK);
+					assertThat(type.call(server.channel()).code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+				}
+			});
+	}
+
+	private static Metadata tenant(String name) {
+		Metadata headers = new Metadata();
+		headers.put(Metadata.Key.of("tenant", Metadata.ASCII_STRING_MARSHALLER), name);
+		return headers;
+	}
+
+	@Test
+	void keyWhenExpressionLooksAtTheCallerThenCountedAfterAuthentication() {
+		this.runner
+			.withPropertyValues(rule("key=auth.claims.tenant"), "grpc.security.rate-limit.rules[1].name=early",
+					"grpc.security.rate-limit.rules[1].key=source.address + grpc.service",
+					"grpc.security.rate-limit.rules[1].limit=1")
+			.run((context) -> {
+				try (TestServer server = TestServer.inProcess(new EchoService(),
+						List.of(context.getBean(PeerLimitStage.class), context.getBean(PrincipalLimitStage.class)))) {
+					assertThat(server.security().plans().get(0).describe()).extracting("stage")
+						.containsExactly(SecurityStage.PEER_LIMITS, SecurityStage.PRINCIPAL_LIMITS);
+				}
+			});
+	}
+
+	@Test
+	void keyWhenItIsAnExpressionWithoutCelThenStartFailsWithTheWayOut() {
+		this.runner.withClassLoader(new FilteredClassLoader("dev.cel"))
+			.withPropertyValues(rule("key=auth.claims.tenant"))
+			.run((context) -> assertThat(context.getStartupFailure())
+				.hasStackTraceContaining("is an expression in CEL, which is not on the class path; add dev.cel:cel"));
+		this.runner.withClassLoader(new FilteredClassLoader("dev.cel"))
+			.run((context) -> assertThat(context).hasNotFailed());
+	}
+
+	@Test
+	void reloadWhenPropertiesHaveChangedThenRulesAreInForceAtOnceAndDebtStays() {
+		Map<String, Object> changed = new ConcurrentHashMap<>();
+		this.runner
+			.withInitializer((context) -> context.getEnvironment()
+				.getPropertySources()
+				.addFirst(new MapPropertySource("changed", changed)))
+			.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.withPropertyValues(rule("period=1h"), "grpc.security.rate-limit.store=memory")
+			.run((context) -> {
+				RateLimitRules rules = context.getBean(RateLimitRules.class);
+				try (TestServer server = TestServer.network(new EchoService(),
+						List.of(context.getBean(PeerLimitStage.class)))) {
+					rules.onUpdate((now) -> server.security().refresh());
+					for (int i = 0; i < 4; i++) {
+						assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Status.Code.OK);
+					}
+					// As a whole: what one property source says of a list is all of it
+					changed.putAll(Map.of(rule("name"), "per-peer", rule("key"), "peer", rule("limit"), "5",
+							rule("period"), "1h", "grpc.security.rate-limit.rules[1].name", "new",
+							"grpc.security.rate-limit.rules[1].key", "global",
+							"grpc.security.rate-limit.rules[1].limit", "1000"));
+					context.getBean(GrpcRateLimitReloader.class).reload();
+
+					int admitted = 0;
+					while (CallType.UNARY.call(server.channel()).code() == Status.Code.OK) {
+						admitted++;
+					}
+					assertThat(admitted).isEqualTo(3);
+					assertThat(context.getBean(MeterRegistry.class)
+						.get("grpc.security.rate-limit")
+						.tags("rule", "new", "outcome", "allowed")
+						.counter()
+						.count()).isEqualTo(3);
+
+					changed.put(rule("limt"), "6");
+					assertThatThrownBy(() -> context.getBean(GrpcRateLimitReloader.class).reload())
+						.hasStackTraceContaining("limt");
+					assertThat(rules.all()).hasSize(2);
+				}
+			});
+	}
+
+	@Test
+	void updateWhenThereIsAServerThenItsPlansAreCompiledAnew() {
+		this.runner.withConfiguration(AutoConfigurations.of(GrpcSecurityAutoConfiguration.class))
+			.withPropertyValues("grpc.security.rate-limit.store=memory")
+			.run((context) -> {
+				GrpcServerSecurity security = context.getBean(GrpcServerSecurity.class);
+				RateLimitRules rules = context.getBean(RateLimitRules.class);
+				rules.update(List.of(rules.all().get(0).withGcra(new Gcra(77, Duration.ofSeconds(1), 77, 1))));
+
+				assertThat(security.plans().get(0).toString()).contains("77 per PT1S");
+			});
+	}
+
+	@Test
+	void metricsWhenRedisAnswersThenLatencyIsMeasured() {
+		try (TestRedis redis = TestRedis.start()) {
+			this.runner.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+				.withPropertyValues("spring.data.redis.port=" + redis.port(),
+						"grpc.security.rate-limit.redis.timeout=5s", "grpc.security.rate-limit.lease.enabled=false")
+				.run((context) -> {
+					operationsOf(context, 5);
+					Timer latency = context.getBean(MeterRegistry.class)
+						.get("grpc.security.rate-limit.latency")
+						.timer();
+					assertThat(latency.count()).isGreaterThanOrEqualTo(5);
+					assertThat(latency.totalTime(TimeUnit.NANOSECONDS)).isPositive();
+				});
+		}
 	}
 
 	@Test

@@ -14,7 +14,12 @@ import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.MethodDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.SecurityDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.StageDescriptor;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
+import io.github.grpcsecurity.ratelimit.RecentRateLimits;
 import io.github.grpcsecurity.server.CallStage;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredMethod;
@@ -73,7 +78,37 @@ class GrpcSecurityEndpointAutoConfigurationTests {
 	@Test
 	void endpointWhenThereIsNoServerThenEmpty() {
 		this.exposed.run((context) -> assertThat(context.getBean(GrpcSecurityEndpoint.class).security())
-			.isEqualTo(new SecurityDescriptor(List.of(), List.of())));
+			.isEqualTo(new SecurityDescriptor(List.of(), List.of(), List.of())));
+	}
+
+	@Test
+	void endpointWhenThereAreLimitsThenShowsWhatTheyDidOfLate() {
+		this.exposed.withConfiguration(AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class))
+			.withBean(GrpcSecurityThreads.class)
+			.withPropertyValues("grpc.security.rate-limit.rules[0].name=per-peer",
+					"grpc.security.rate-limit.rules[0].key=peer", "grpc.security.rate-limit.rules[0].limit=10",
+					"grpc.security.rate-limit.store=memory")
+			.run((context) -> {
+				RateLimitRule rule = context.getBean(RateLimitRules.class).all().get(0);
+				RecentRateLimits recent = context.getBean(RecentRateLimits.class);
+				recent.applied(rule, RateLimitObserver.Outcome.ALLOWED);
+				recent.applied(rule, RateLimitObserver.Outcome.ALLOWED);
+				recent.applied(rule, RateLimitObserver.Outcome.DENIED);
+
+				assertThat(context.getBean(GrpcSecurityEndpoint.class).security().limits()).singleElement()
+					.satisfies((limit) -> {
+						assertThat(limit.name()).isEqualTo("per-peer");
+						assertThat(limit.key()).isEqualTo("peer");
+						assertThat(limit.methods()).containsExactly("**");
+						assertThat(limit.limit()).isEqualTo("10 per PT1S, burst 10, cost 1");
+						assertThat(limit.onFailure()).isEqualTo("local");
+						assertThat(limit.lastMinute()).isEqualTo(Map.of("allowed", 2L, "denied", 1L, "shadow_denied",
+								0L, "fallback", 0L, "near_limit", 0L));
+					});
+			});
+		this.runner.withConfiguration(AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class))
+			.withBean(GrpcSecurityThreads.class)
+			.run((context) -> assertThat(context).doesNotHaveBean(RecentRateLimits.class));
 	}
 
 	@Test
@@ -103,7 +138,7 @@ class GrpcSecurityEndpointAutoConfigurationTests {
 	void endpointWhenUserHasOwnThenBacksOff() {
 		this.exposed
 			.withBean("own", GrpcSecurityEndpoint.class,
-					() -> new GrpcSecurityEndpoint(() -> null, new AuthorizationExplainer(() -> null)))
+					() -> new GrpcSecurityEndpoint(() -> null, new AuthorizationExplainer(() -> null), List::of))
 			.run((context) -> assertThat(context).hasSingleBean(GrpcSecurityEndpoint.class).hasBean("own"));
 	}
 

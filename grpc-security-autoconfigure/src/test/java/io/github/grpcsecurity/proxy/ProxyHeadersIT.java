@@ -272,6 +272,24 @@ class ProxyHeadersIT {
 		};
 	}
 
+	@ParameterizedTest
+	@EnumSource
+	void callWhenProxiesAreCountedThenWhatClientsMakeUpIsNotLookedAt(CallType type) throws Exception {
+		ProxyHeaders two = new ProxyHeaders(TrustedProxies.parse(List.of("127.0.0.0/8", "::1")), XFCC,
+				"x-forwarded-for", 2);
+		try (TestServer server = serve(two)) {
+			Metadata headers = new Metadata();
+			put(headers, "x-forwarded-for", "6.6.6.6, 127.0.0.1");
+			put(headers, "x-forwarded-for", "192.0.2.9, 203.0.113.5");
+			assertThat(type.call(server.channel(), headers, "hello").code()).isEqualTo(Code.OK);
+			assertThat(decided().peer()).isEqualTo("192.0.2.9");
+
+			Metadata tooShort = new Metadata();
+			put(tooShort, "x-forwarded-for", "6.6.6.6");
+			assertThat(type.call(server.channel(), tooShort, "hello").code()).isEqualTo(Code.INVALID_ARGUMENT);
+		}
+	}
+
 	private static ProxyHeaders proxies(String... trusted) {
 		return new ProxyHeaders(TrustedProxies.parse(List.of(trusted)), XFCC, "x-forwarded-for");
 	}

@@ -46,9 +46,9 @@ class TrustedProxiesTests {
 					"2001:db8::7, fd00::3 | 2001:db8:0:0:0:0:0:7", "::ffff:10.0.0.2 | 10.0.0.2",
 					"198.51.100.7 , 10.0.0.2 | 198.51.100.7" })
 	void clientWhenThereAreHopsThenItIsTheRightmostUntrusted(String header, String expected) throws Exception {
-		assertThat(
-				ForwardedFor.client(header, TrustedProxies.parse(List.of("10.0.0.0/8", "fd00::/8"))).getHostAddress())
-			.isEqualTo(expected);
+		TrustedProxies proxies = TrustedProxies.parse(List.of("10.0.0.0/8", "fd00::/8"));
+
+		assertThat(ForwardedFor.client(header, proxies, 0).getHostAddress()).isEqualTo(expected);
 	}
 
 	@ParameterizedTest
@@ -58,7 +58,7 @@ class TrustedProxiesTests {
 					"junk, 10.0.0.2 | x", "fe80::1%1 | x" })
 	void clientWhenHopThatCountsIsNoAddressThenIsMalformed(String header, String ignored) {
 		assertThatExceptionOfType(MalformedHeaderException.class)
-			.isThrownBy(() -> ForwardedFor.client(header, TrustedProxies.parse(List.of("10.0.0.0/8"))));
+			.isThrownBy(() -> ForwardedFor.client(header, TrustedProxies.parse(List.of("10.0.0.0/8")), 0));
 	}
 
 	@Test

@@ -149,6 +149,36 @@ class InMemoryRateLimiterTests {
 	}
 
 	@Test
+	void tryAcquireWhenTenMillionRandomKeysCallThenHeapStaysFlatAndNobodyShedsDebt() {
+		TestClock clock = new TestClock();
+		InMemoryRateLimiter limiter = new InMemoryRateLimiter(10_000, clock);
+		RateLimitRule debtor = rule("debtor", 1, Duration.ofDays(1));
+		RateLimitRule flood = rule("flood", 1, Duration.ofMillis(10));
+		assertThat(limiter.decide(permits("attacker", debtor)).permitted()).isTrue();
+		long before = 0;
+		for (int i = 0; i < 10_000_000; i++) {
+			String key = Long.toHexString(i * 0x9E3779B97F4A7C15L);
+			limiter.decide(permits(key, flood));
+			if ((i & 0xff) == 0) {
+				limiter.decide(permits(key, debtor));
+				clock.advance(Duration.ofMillis(1));
+			}
+			if (i == 1_000_000) {
+				before = usedHeap();
+			}
+		}
+
+		assertThat(usedHeap() - before).isLessThan(16_000_000);
+		assertThat(limiter.size()).isLessThanOrEqualTo(20_000);
+		assertThat(limiter.decide(permits("attacker", debtor)).permitted()).isFalse();
+	}
+
+	private static long usedHeap() {
+		System.gc();
+		return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
+	}
+
+	@Test
 	void chargeWhenPermitsAreGrantedElsewhereThenTheyCountHereUpToTheBurst() {
 		RateLimitRule rule = rule("r", 2, SECOND);
 		for (int i = 0; i < 10; i++) {

@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
+import java.util.Set;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -34,7 +35,7 @@ class MessageLeaseIT {
 	void messagesWhenPermitsAreLeasedThenRedisIsAskedFarLessOftenAndOrderIsKept(OnExceed onExceed) {
 		RateLimitRule rule = TestRules.rule("messages", "global", new Gcra(100_000, Duration.ofSeconds(1), 100_000, 1));
 		rule = new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), false, OnFailure.LOCAL,
-				Status.Code.RESOURCE_EXHAUSTED, onExceed);
+				Status.Code.RESOURCE_EXHAUSTED, Set.of(), List.of(), onExceed);
 		EchoService service = new EchoService();
 		try (TestRedis redis = TestRedis.start(); GrpcSecurityThreads threads = new GrpcSecurityThreads()) {
 			LettuceConnectionFactory connections = redis.connectionFactory();

@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
+import java.util.Set;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumMap;
@@ -70,7 +71,7 @@ class MessageLimitIT {
 	private static RateLimitRule rule(String name, String key, Gcra gcra, OnExceed onExceed) {
 		RateLimitRule rule = TestRules.rule(name, key, gcra);
 		return new RateLimitRule(name, rule.key(), rule.methods(), gcra, false, OnFailure.LOCAL,
-				Status.Code.RESOURCE_EXHAUSTED, onExceed);
+				Status.Code.RESOURCE_EXHAUSTED, Set.of(), List.of(), onExceed);
 	}
 
 	private MessageLimitStage stage(RateLimiter limiter, RateLimitRule... rules) {

@@ -9,9 +9,11 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 
 import com.google.protobuf.Any;
+import com.google.rpc.ErrorInfo;
 import com.google.rpc.QuotaFailure;
 import com.google.rpc.RetryInfo;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
@@ -37,7 +39,10 @@ import io.github.grpcsecurity.testing.TestRedis;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.CallOptions;
+import io.grpc.Channel;
 import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.ClientStreamTracer;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
@@ -95,6 +100,8 @@ class RateLimitIT {
 			RateLimitIT.this.notes.add(call.notes());
 		}
 	};
+
+	private final AtomicInteger headersSeen = new AtomicInteger();
 
 	private final SimpleMeterRegistry meters = new SimpleMeterRegistry();
 
@@ -330,12 +337,15 @@ class RateLimitIT {
 			Metadata trailers = CallType.UNARY.call(server.channel()).trailers();
 
 			long millis = Long.parseLong(trailers.get(PUSHBACK));
-			assertThat(millis).isBetween(1L, 10_500L);
+			// What is left of 10.5 seconds, and up to a tenth more
+			assertThat(millis).isBetween(5_000L, 11_550L);
 			assertThat(trailers.get(RETRY_AFTER)).isEqualTo(Long.toString((millis + 999) / 1000));
 			List<Any> details = StatusProto.fromStatusAndTrailers(Status.RESOURCE_EXHAUSTED, trailers).getDetailsList();
 			RetryInfo retry = null;
 			boolean quota = false;
+			String reason = null;
 			for (Any detail : details) {
+				reason = detail.is(ErrorInfo.class) ? detail.unpack(ErrorInfo.class).getReason() : reason;
 				retry = detail.is(RetryInfo.class) ? detail.unpack(RetryInfo.class) : retry;
 				quota = quota || detail.is(QuotaFailure.class);
 			}
@@ -344,6 +354,7 @@ class RateLimitIT {
 					+ (retry.getRetryDelay().getNanos() + 999_999) / 1_000_000)
 				.isEqualTo(millis);
 			assertThat(quota).isTrue();
+			assertThat(reason).isEqualTo("RATE_LIMITED");
 			assertThat(trailers.toString()).doesNotContain("\"r\"");
 		}
 	}
@@ -369,26 +380,60 @@ class RateLimitIT {
 		}
 	}
 
-	@Test
-	void callWhenClientHasARetryPolicyThenItWaitsAsToldAndSucceeds() {
+	@ParameterizedTest
+	@EnumSource
+	void callWhenClientHasARetryPolicyThenItWaitsAsToldAndSucceeds(CallType type) {
 		Map<String, Object> policy = Map.of("maxAttempts", 3.0, "initialBackoff", "100s", "maxBackoff", "100s",
 				"backoffMultiplier", 1.0, "retryableStatusCodes", List.of("RESOURCE_EXHAUSTED"));
 		Map<String, Object> config = Map.of("methodConfig",
 				List.of(Map.of("name", List.of(Map.of()), "retryPolicy", policy)));
-		try (TestServer server = serve(inMemory(), rule("r", 1, Duration.ofMillis(700)))) {
+		List<Metadata> refusals = java.util.Collections.synchronizedList(new ArrayList<>());
+		ClientStreamTracer.Factory tracers = new ClientStreamTracer.Factory() {
+			@Override
+			public ClientStreamTracer newClientStreamTracer(ClientStreamTracer.StreamInfo info, Metadata headers) {
+				return new ClientStreamTracer() {
+					@Override
+					public void inboundHeaders() {
+						RateLimitIT.this.headersSeen.incrementAndGet();
+					}
+
+					@Override
+					public void inboundTrailers(Metadata trailers) {
+						if (trailers.containsKey(PUSHBACK)) {
+							refusals.add(trailers);
+						}
+					}
+				};
+			}
+		};
+		try (TestServer server = serve(inMemory(), rule("r", 1, Duration.ofMillis(1200)))) {
 			ManagedChannel channel = ManagedChannelBuilder.forAddress("127.0.0.1", server.port())
 				.usePlaintext()
 				.enableRetry()
 				.defaultServiceConfig(config)
+				.intercept(new ClientInterceptor() {
+					@Override
+					public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options,
+							Channel next) {
+						return next.newCall(method, options.withStreamTracerFactory(tracers));
+					}
+				})
 				.build();
 			try {
-				assertThat(CallType.UNARY.call(channel).code()).isEqualTo(Code.OK);
+				assertThat(type.call(channel).code()).isEqualTo(Code.OK);
+				this.headersSeen.set(0);
 				long start = System.nanoTime();
 
-				assertThat(CallType.UNARY.call(channel).code()).isEqualTo(Code.OK);
-				assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(10));
+				assertThat(type.call(channel).code()).isEqualTo(Code.OK);
+				long millis = Duration.ofNanos(System.nanoTime() - start).toMillis();
+
+				assertThat(refusals).hasSize(1);
+				// The server's word, and not a backoff of the client's own
+				assertThat(millis).isBetween(Long.parseLong(refusals.get(0).get(PUSHBACK)), 5000L);
 				assertThat(this.notes).hasSize(3);
 				assertThat(this.service.entered).hasValue(2);
+				// Of the attempt that succeeded: a refusal has trailers only
+				assertThat(this.headersSeen).hasValue(1);
 			}
 			finally {
 				channel.shutdownNow();

@@ -4,6 +4,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.UnknownHostException;
+import java.util.List;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,15 +38,17 @@ class RateLimitKeyTests {
 	}
 
 	@ParameterizedTest
-	@ValueSource(strings = { "peer", "principal", "method", "service", "global", "header:x-tenant" })
+	@ValueSource(
+			strings = { "peer", "principal", "issuer", "api-key", "method", "service", "global", "header:x-tenant" })
 	void parseWhenKeyIsKnownThenPrintsAsWritten(String text) {
 		assertThat(RateLimitKey.parse(text)).hasToString(text).isEqualTo(RateLimitKey.parse(text));
-		assertThat(RateLimitKey.parse(text).needsIdentity()).isEqualTo(text.equals("principal"));
+		assertThat(RateLimitKey.known(text)).isTrue();
+		assertThat(RateLimitKey.parse(text).needsIdentity())
+			.isEqualTo(List.of("principal", "issuer", "api-key").contains(text));
 	}
 
 	@ParameterizedTest
-	@CsvSource({ "api-key, not supported in this version", "issuer, not supported in this version",
-			"ip, 'there is no key', ", "header:, not the name of a header", "header:x y, not the name of a header",
+	@CsvSource({ "ip, 'there is no key'", "header:, not the name of a header", "header:x y, not the name of a header",
 			"header:token-bin, binary", "Peer, there is no key" })
 	void parseWhenKeyIsBadThenSentenceSaysWhy(String text, String why) {
 		assertThatIllegalArgumentException().isThrownBy(() -> RateLimitKey.parse(text)).withMessageContaining(why);

@@ -28,23 +28,39 @@ public final class TestRules {
 
 	public static RateLimitRule shadow(RateLimitRule rule) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), true, rule.onFailure(),
-				rule.code());
+				rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
 	}
 
 	public static RateLimitRule onFailure(RateLimitRule rule, OnFailure onFailure) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), onFailure,
-				rule.code());
+				rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
 	}
 
 	public static RateLimitRule code(RateLimitRule rule, Status.Code code) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
-				code);
+				code, rule.replaces(), rule.costs(), rule.onExceed());
 	}
 
 	public static RateLimitRule methods(RateLimitRule rule, String... patterns) {
 		return new RateLimitRule(rule.name(), rule.key(),
 				java.util.Arrays.stream(patterns).map(MethodPattern::parse).toList(), rule.gcra(), rule.shadow(),
-				rule.onFailure(), rule.code());
+				rule.onFailure(), rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
+	}
+
+	public static RateLimitRule replaces(RateLimitRule rule, String... names) {
+		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
+				rule.code(), java.util.Set.of(names), rule.costs(), rule.onExceed());
+	}
+
+	public static RateLimitRule messages(RateLimitRule rule) {
+		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
+				rule.code(), rule.replaces(), rule.costs(), RateLimitRule.OnExceed.REJECT);
+	}
+
+	public static RateLimitRule cost(RateLimitRule rule, String pattern, long cost) {
+		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
+				rule.code(), rule.replaces(),
+				List.of(new RateLimitRule.MethodCost(List.of(MethodPattern.parse(pattern)), cost)), rule.onExceed());
 	}
 
 	public static List<RateLimitPermit> permits(String key, RateLimitRule... rules) {

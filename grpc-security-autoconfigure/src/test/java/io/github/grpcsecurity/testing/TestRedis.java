@@ -8,6 +8,8 @@ import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -29,6 +31,8 @@ public final class TestRedis implements AutoCloseable {
 	private final int port;
 
 	private final List<String> options;
+
+	private Path configuration;
 
 	private Process process;
 
@@ -54,6 +58,24 @@ public final class TestRedis implements AutoCloseable {
 		}
 	}
 
+	/** Starts a sentinel that promotes a replica soon after its master is gone. */
+	public static TestRedis sentinel(String master, int masterPort, Path directory) {
+		try {
+			Path configuration = directory.resolve("sentinel.conf");
+			Files.writeString(configuration,
+					"sentinel monitor %1$s 127.0.0.1 %2$d 1%n".formatted(master, masterPort)
+							+ "sentinel down-after-milliseconds %s 500%n".formatted(master)
+							+ "sentinel failover-timeout %s 5000%n".formatted(master));
+			TestRedis sentinel = notStarted("--sentinel");
+			sentinel.configuration = configuration;
+			sentinel.restart();
+			return sentinel;
+		}
+		catch (IOException ex) {
+			throw new UncheckedIOException(ex);
+		}
+	}
+
 	private static synchronized String executable() throws IOException {
 		if (executable == null) {
 			try {
@@ -69,8 +91,14 @@ public final class TestRedis implements AutoCloseable {
 	/** Starts with no data, after {@link #stop()}. */
 	public void restart() {
 		try {
-			List<String> command = new ArrayList<>(List.of(executable(), "--port", Integer.toString(this.port),
-					"--bind", "127.0.0.1", "--save", "", "--appendonly", "no"));
+			List<String> command = new ArrayList<>(List.of(executable()));
+			if (this.configuration != null) {
+				command.add(this.configuration.toString());
+			}
+			command.addAll(List.of("--port", Integer.toString(this.port), "--bind", "127.0.0.1"));
+			if (this.configuration == null) {
+				command.addAll(List.of("--save", "", "--appendonly", "no"));
+			}
 			command.addAll(this.options);
 			this.process = new ProcessBuilder(command).directory(new File(System.getProperty("java.io.tmpdir")))
 				.redirectErrorStream(true)
@@ -88,7 +116,7 @@ public final class TestRedis implements AutoCloseable {
 		StringBuilder log = new StringBuilder();
 		String line;
 		while ((line = output.readLine()) != null) {
-			if (line.contains("eady to accept connections")) {
+			if (line.contains("eady to accept connections") || line.contains("+monitor master")) {
 				drain(output);
 				return;
 			}

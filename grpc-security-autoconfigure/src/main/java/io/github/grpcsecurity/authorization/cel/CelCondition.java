@@ -78,20 +78,24 @@ final class CelCondition implements RuleCondition {
 	record Part(CelRuntime.Program program, boolean headers, boolean lists, boolean listsInLoops) {
 
 		Answer holds(SecuredCall call, @Nullable Message message, Map<String, String> requestHeaders) {
+			Object value = evaluate(call, message, requestHeaders);
+			if (value instanceof Boolean holds) {
+				return holds ? Answer.TRUE : Answer.FALSE;
+			}
+			return Answer.FAILED;
+		}
+
+		@Nullable Object evaluate(SecuredCall call, @Nullable Message message, Map<String, String> requestHeaders) {
 			try {
-				Object value = this.program.eval(
+				return this.program.eval(
 						new CallVariables(call, message, requestHeaders, new WorkLimit(this.lists, this.listsInLoops)));
-				if (value instanceof Boolean holds) {
-					return holds ? Answer.TRUE : Answer.FALSE;
-				}
-				return Answer.FAILED;
 			}
 			catch (CelEvaluationException | RuntimeException | StackOverflowError | WorkLimit.Exceeded ex) {
 				// What callers send can make it fail: this must not become a log flood
 				if (logger.isDebugEnabled()) {
-					logger.debug("Call " + call.id() + " is denied, because a condition cannot be evaluated", ex);
+					logger.debug("An expression has no value for call " + call.id(), ex);
 				}
-				return Answer.FAILED;
+				return null;
 			}
 		}
 

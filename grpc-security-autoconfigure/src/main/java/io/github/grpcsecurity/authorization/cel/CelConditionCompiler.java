@@ -68,6 +68,9 @@ public final class CelConditionCompiler implements ConditionCompiler {
 
 	private static final int MAX_REGEX_SIZE = 10_000;
 
+	private static final Set<CelKind> TEXTS = EnumSet.of(CelKind.STRING, CelKind.INT, CelKind.UINT, CelKind.BOOL,
+			CelKind.DYN);
+
 	private static final Set<CelKind> LISTS = EnumSet.of(CelKind.LIST, CelKind.MAP, CelKind.DYN, CelKind.ANY);
 
 	private static final CelOptions OPTIONS = CelOptions.current()
@@ -231,6 +234,32 @@ public final class CelConditionCompiler implements ConditionCompiler {
 			this.compiled.put(key, known);
 		}
 		return known;
+	}
+
+	/**
+	 * Compiles an expression whose value is a text. It may use what conditions use, but
+	 * not the message, and is bounded as they are.
+	 * @param expression the expression as it is written
+	 * @return the compiled expression
+	 * @throws InvalidConditionException if it is none, or its value is no text
+	 */
+	public CelText compileText(String expression) {
+		if (expression.getBytes(StandardCharsets.UTF_8).length > MAX_BYTES) {
+			throw new InvalidConditionException("It is longer than 4 KiB.");
+		}
+		check("true");
+		Cel cel = environment(null);
+		CelAbstractSyntaxTree tree = tree(cel.compile(expression), "It is not an expression in CEL: ", null);
+		CelType type = tree.getResultType();
+		if (!TEXTS.contains(type.kind())) {
+			throw new InvalidConditionException("It says " + type.name() + ", but it has to be a text.");
+		}
+		checkPatterns(tree);
+		boolean needsIdentity = tree.getReferenceMap()
+			.values()
+			.stream()
+			.anyMatch((reference) -> reference.name().startsWith(Variables.IDENTITY));
+		return new CelText(part(cel, tree), needsIdentity);
 	}
 
 	private RuleCondition compile(CelAbstractSyntaxTree parsed, @Nullable Descriptor message, String method) {

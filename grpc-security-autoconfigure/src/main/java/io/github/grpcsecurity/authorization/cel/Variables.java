@@ -20,6 +20,9 @@ final class Variables {
 
 	static final String CLAIMS = "auth.claims";
 
+	/** What the names of all variables about the caller start with. */
+	static final String IDENTITY = "auth.";
+
 	private static final Map<String, CelType> TYPES = types();
 
 	private Variables() {

@@ -23,6 +23,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.LongConsumer;
 import java.util.stream.Stream;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
@@ -84,6 +85,9 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private final AtomicBoolean triedBefore = new AtomicBoolean();
 
 	private volatile @Nullable Connection connection;
+
+	private volatile LongConsumer timer = (nanos) -> {
+	};
 
 	/**
 	 * Creates a limiter that is not connected yet.
@@ -262,6 +266,11 @@ public final class RedisRateLimiter implements LeasablePermits {
 	}
 
 	@Override
+	public void timing(LongConsumer timer) {
+		this.timer = timer;
+	}
+
+	@Override
 	public void close() {
 		Connection current = this.connection;
 		this.connection = null;
@@ -291,6 +300,13 @@ public final class RedisRateLimiter implements LeasablePermits {
 		byte[][] argumentArray = arguments.toArray(new byte[0][]);
 		CompletableFuture<List<Object>> answer = new CompletableFuture<>();
 		this.operations.increment();
+		long sentAt = System.nanoTime();
+		CompletionStage<List<Object>> end = answer;
+		end.whenComplete((reply, failure) -> {
+			if (failure == null) {
+				this.timer.accept(System.nanoTime() - sentAt);
+			}
+		});
 		send(current.commands.evalsha(script.digest, ScriptOutputType.MULTI, keyArray, argumentArray), answer,
 				(failure) -> {
 					if (!(failure instanceof RedisNoScriptException)) {

@@ -1,0 +1,38 @@
+package io.github.grpcsecurity.ratelimit;
+
+/**
+ * Rules do not fit together.
+ *
+ * @since 0.1.0
+ */
+public final class InvalidRateLimitRuleException extends IllegalArgumentException {
+
+	private static final long serialVersionUID = 1L;
+
+	private final int rule;
+
+	private final String property;
+
+	InvalidRateLimitRuleException(int rule, String property, String message) {
+		super(message);
+		this.rule = rule;
+		this.property = property;
+	}
+
+	/**
+	 * The rule that is at fault.
+	 * @return its place in the list, from 0
+	 */
+	public int rule() {
+		return this.rule;
+	}
+
+	/**
+	 * What is at fault about it.
+	 * @return {@code name}, {@code replaces} or {@code costs}
+	 */
+	public String property() {
+		return this.property;
+	}
+
+}

@@ -1,0 +1,87 @@
+package io.github.grpcsecurity.ratelimit;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+import org.junit.jupiter.api.Test;
+
+import static io.github.grpcsecurity.ratelimit.TestRules.cost;
+import static io.github.grpcsecurity.ratelimit.TestRules.messages;
+import static io.github.grpcsecurity.ratelimit.TestRules.replaces;
+import static io.github.grpcsecurity.ratelimit.TestRules.rule;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+
+class RateLimitRulesTests {
+
+	private static final Duration HOUR = Duration.ofHours(1);
+
+	private final RateLimitRule a = rule("a", 10, HOUR);
+
+	private final RateLimitRule b = rule("b", "global", 10, HOUR);
+
+	private static void assertInvalid(int place, String property, String message, RateLimitRule... rules) {
+		assertThatExceptionOfType(InvalidRateLimitRuleException.class)
+			.isThrownBy(() -> new RateLimitRules(List.of(rules)))
+			.withMessageContaining(message)
+			.satisfies((ex) -> {
+				assertThat(ex.rule()).isEqualTo(place);
+				assertThat(ex.property()).isEqualTo(property);
+			});
+	}
+
+	@Test
+	void createWhenRulesDoNotFitTogetherThenSentenceSaysWhy() {
+		assertInvalid(1, "name", "Another rule has the name 'a'", this.a, this.a);
+		assertInvalid(0, "replaces", "There is no rule 'c'", replaces(this.a, "c"));
+		assertInvalid(0, "replaces", "replace each other", replaces(this.a, "a"));
+		assertInvalid(0, "replaces", "replace each other", replaces(this.a, "b"), replaces(this.b, "a"));
+		assertInvalid(0, "replaces", "replace each other", replaces(this.a, "b"), replaces(this.b, "c"),
+				replaces(rule("c", 1, HOUR), "a"));
+		assertInvalid(1, "replaces", "'a' counts before authentication, and 'user' the other way round", this.a,
+				replaces(rule("user", "principal", 1, HOUR), "a"));
+		assertInvalid(0, "replaces", "The rule 'a' counts messages", replaces(messages(this.a), "b"), this.b);
+		assertInvalid(0, "replaces", "The rule 'b' counts messages", replaces(this.a, "b"), messages(this.b));
+		assertInvalid(0, "costs", "A cost of 11 exceeds the burst, which is 10", cost(this.a, "**", 11));
+	}
+
+	@Test
+	void createWhenRuleReplacesAnotherThatReplacesAnotherThenFine() {
+		assertThat(new RateLimitRules(List.of(replaces(this.a, "b", "c"), replaces(this.b, "c"), rule("c", 1, HOUR)))
+			.all()).hasSize(3);
+	}
+
+	@Test
+	void updateWhenRulesAreGoodThenListenersHearOfThem() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a));
+		List<List<RateLimitRule>> heard = new ArrayList<>();
+		rules.onUpdate(heard::add);
+
+		rules.update(List.of(this.b));
+
+		assertThat(rules.all()).containsExactly(this.b);
+		assertThat(heard).containsExactly(List.of(this.b));
+	}
+
+	@Test
+	void updateWhenRulesAreBadOrAListenerThrowsThenThoseInForceStay() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a));
+		List<List<RateLimitRule>> heard = new ArrayList<>();
+		rules.onUpdate(heard::add);
+		rules.onUpdate((changed) -> {
+			if (changed.contains(this.b)) {
+				throw new IllegalStateException("not b");
+			}
+		});
+
+		assertThatIllegalArgumentException().isThrownBy(() -> rules.update(List.of(replaces(this.a, "c"))));
+		assertThatIllegalStateException().isThrownBy(() -> rules.update(List.of(this.b))).withMessage("not b");
+
+		assertThat(rules.all()).containsExactly(this.a);
+		assertThat(heard).containsExactly(List.of(this.b), List.of(this.a));
+	}
+
+}
