@@ -53,8 +53,8 @@ public record GrpcAuthorizationProperties(@DefaultValue("deny") DefaultAccess de
 	 * bank.Accounts/Get*, bank.Accounts/* or **.
 	 * @param access Who may call them: permit, deny, authenticated, or an expression such
 	 * as hasAuthority('SCOPE_accounts.read').
-	 * @param when A condition in CEL that has to hold as well, such as message.amount <=
-	 * 1000.
+	 * @param when A condition in CEL that has to hold as well, such as auth.kind ==
+	 * 'jwt'.
 	 * @param name Name of the rule in audit events and metrics; without one it goes by
 	 * its place.
 	 * @param hideExistence Whether known callers who are refused get NOT_FOUND.

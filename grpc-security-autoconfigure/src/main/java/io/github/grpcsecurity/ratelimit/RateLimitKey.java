@@ -154,7 +154,9 @@ public final class RateLimitKey {
 	private static String principal(VerifiedCredential credential) {
 		String name = credential.authentication().getName();
 		String issuer = credential.issuer();
-		return (issuer != null) ? hash("issuer", issuer, name) : hash("kind", credential.kind(), name);
+		String subject = credential.subject().name();
+		return (issuer != null) ? hash("issuer", subject, issuer, name)
+				: hash("kind", subject, credential.kind(), name);
 	}
 
 	private static @Nullable String subject(GrpcCaller caller) {

@@ -103,7 +103,7 @@ class GrpcSecurityEndpointAutoConfigurationTests {
 						assertThat(limit.limit()).isEqualTo("10 per PT1S, burst 10, cost 1");
 						assertThat(limit.onFailure()).isEqualTo("local");
 						assertThat(limit.lastMinute()).isEqualTo(Map.of("allowed", 2L, "denied", 1L, "shadow_denied",
-								0L, "fallback", 0L, "near_limit", 0L));
+								0L, "fallback", 0L, "delayed", 0L, "near_limit", 0L));
 					});
 			});
 		this.runner.withConfiguration(AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class))

@@ -101,7 +101,7 @@ class MessageLimitIT {
 
 			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(refused.status().getDescription()).isEqualTo("limit exceeded");
-			assertThat(Long.parseLong(refused.trailers().get(PUSHBACK))).isBetween(3_000_000L, 3_600_000L);
+			assertThat(Long.parseLong(refused.trailers().get(PUSHBACK))).isBetween(3_000_000L, 3_960_000L);
 			assertThat(service.messages).hasValue(1);
 			assertThat(count(Outcome.ALLOWED)).isEqualTo(1);
 			assertThat(count(Outcome.DENIED)).isEqualTo(1);
