@@ -72,15 +72,14 @@ final class CelCondition implements RuleCondition {
 	 *
 	 * @param program the program
 	 * @param headers whether it reads headers
-	 * @param lists whether it uses lists or maps whose length callers decide
-	 * @param listsInLoops whether it names one in a loop
+	 * @param bounds what bounds its work
 	 */
-	record Part(CelRuntime.Program program, boolean headers, boolean lists, boolean listsInLoops) {
+	record Part(CelRuntime.Program program, boolean headers, WorkLimit.Bounds bounds) {
 
 		Answer holds(SecuredCall call, @Nullable Message message, Map<String, String> requestHeaders) {
 			try {
-				Object value = this.program.eval(
-						new CallVariables(call, message, requestHeaders, new WorkLimit(this.lists, this.listsInLoops)));
+				Object value = this.program
+					.eval(new CallVariables(call, message, requestHeaders, new WorkLimit(this.bounds)));
 				if (value instanceof Boolean holds) {
 					return holds ? Answer.TRUE : Answer.FALSE;
 				}
