@@ -9,6 +9,7 @@ import java.util.Set;
 
 import com.google.protobuf.MessageLite;
 import io.github.grpcsecurity.authorization.AuthorizationExplanation.Decision;
+import io.grpc.Status;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.context.ApplicationContext;
@@ -160,8 +161,9 @@ public final class AccessTable {
 	/**
 	 * Compares the table with what the server decides.
 	 * @throws AssertionError if a decision is another one, depends on a message that the
-	 * row does not have or cannot be made, if a row names a method that the server does
-	 * not have, or if an RPC of the server is in no row; the message lists all of these
+	 * row does not have or cannot be made, as when a call would get {@code UNAVAILABLE},
+	 * if a row names a method that the server does not have, or if an RPC of the server
+	 * is in no row; the message lists all of these
 	 */
 	public void verify() {
 		List<String> methods = this.explainer.methods();
@@ -203,6 +205,10 @@ public final class AccessTable {
 		}
 		if (explanation == null) {
 			problems.add(row + ", but the server has no such method");
+		}
+		else if (explanation.status() == Status.Code.UNAVAILABLE) {
+			// Refused for want of a decision, which says nothing about who may call
+			problems.add(row + ", but what decides is out of order: " + describe(explanation));
 		}
 		else if (explanation.decision() != row.expected()) {
 			problems.add(row + ", but " + describe(explanation));

@@ -4,6 +4,8 @@ import java.util.List;
 import java.util.function.Consumer;
 
 import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
+import io.github.grpcsecurity.server.SecuredCall;
+import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
@@ -70,6 +72,34 @@ class AccessTableTests {
 				"testing.Echo/ClientStream, but that depends on the message: give one in the row");
 		assertFails((table) -> all(table).allows("testing.Echo/ClientStream", EchoReply.getDefaultInstance()),
 				"with a message, but testing.Echo/ClientStream takes io.github.grpcsecurity.testing.EchoRequest");
+	}
+
+	@Test
+	void verifyWhenWhatDecidesIsOutOfOrderThenFails() {
+		CallPolicy broken = new CallPolicy() {
+			@Override
+			public String id() {
+				return "broken";
+			}
+
+			@Override
+			public String description() {
+				return "broken";
+			}
+
+			@Override
+			public Verdict check(SecuredCall call) {
+				throw new IllegalStateException("out of order");
+			}
+		};
+		AuthorizationStage stage = AuthorizationStage.builder().policies(List.of(broken)).build();
+		try (TestServer server = TestServer.inProcess(new EchoService(), List.of(stage))) {
+			AccessTable table = AccessTable.of(new AuthorizationExplainer(server::security))
+				.anonymous()
+				.denies("testing.Echo/Unary");
+			assertThatExceptionOfType(AssertionError.class).isThrownBy(table::verify)
+				.withMessageContaining("Deny anonymous testing.Echo/Unary, but what decides is out of order");
+		}
 	}
 
 	@Test

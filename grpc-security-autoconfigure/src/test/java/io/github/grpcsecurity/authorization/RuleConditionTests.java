@@ -207,6 +207,45 @@ class RuleConditionTests {
 		}
 	}
 
+	@Test
+	void callWhenTextsTakeTooLongThenAbortedAndDenied() {
+		EchoRequest.Builder request = EchoRequest.newBuilder().setText("a".repeat(1 << 20));
+		for (int i = 0; i < 500; i++) {
+			request.addTags("a".repeat(1000) + "b");
+		}
+		for (String condition : List.of("message.tags.all(t, message.text.contains(t) || true)",
+				"message.tags.all(t, message.text.startsWith(t) || message.text != t)",
+				"message.text.contains(message.tags[0]) || true")) {
+			try (TestServer server = serve(new EchoService(), when(condition))) {
+				assertAborted(server, request.build());
+				assertThat(CallType.UNARY
+					.call(server.channel(), user("ROLE_A"),
+							List.of(EchoRequest.newBuilder().setText("a".repeat(2000)).addTags("b").build()))
+					.code()).isEqualTo(Code.OK);
+			}
+		}
+		try (TestServer server = serve(new EchoService(),
+				when("message.text.contains('b') || auth.authorities.exists(a, a.contains('ROLE'))"))) {
+			assertThat(CallType.UNARY.call(server.channel(), user("ROLE_A"), List.of(request.build())).code())
+				.isEqualTo(Code.OK);
+		}
+	}
+
+	@Test
+	void callWhenConditionWritesHeadersInAnyCaseThenSameBeforeAndWithMessages() {
+		for (String condition : List.of("request.headers['X-Test-Kinds'] == 'test'",
+				"'X-Test-Kinds' in request.headers && !('X-None' in request.headers)",
+				"message.amount > 100 || request.headers['X-Test-Kinds'] == 'test'")) {
+			try (TestServer server = serve(new EchoService(), when(condition))) {
+				assertThat(amounts(server, CallType.BIDI, user("ROLE_A", "test"), 1)).isEqualTo(Code.OK);
+			}
+		}
+		try (TestServer server = serve(new EchoService(),
+				when("message.amount > 100 || !('X-Test-Kinds' in request.headers)"))) {
+			assertThat(amounts(server, CallType.BIDI, user("ROLE_A", "test"), 1)).isEqualTo(Code.PERMISSION_DENIED);
+		}
+	}
+
 	/** The fastest of many, so that a busy machine does not decide. */
 	private void assertAborted(TestServer server, EchoRequest request) {
 		this.evaluations.clear();

@@ -93,7 +93,7 @@ class ConcurrencyIT {
 
 			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(refused.status().getDescription()).isEqualTo("limit exceeded");
-			assertThat(Long.parseLong(refused.trailers().get(StatusTranslator.RETRY_PUSHBACK))).isBetween(50L, 150L);
+			assertThat(Long.parseLong(refused.trailers().get(StatusTranslator.RETRY_PUSHBACK))).isBetween(50L, 165L);
 			assertThat(service.open).hasValue(2);
 			assertThat(this.limiter.inFlight("server")).isEqualTo(2);
 			calls.get(0).cancel();

@@ -72,10 +72,9 @@ final class CelCondition implements RuleCondition {
 	 *
 	 * @param program the program
 	 * @param headers whether it reads headers
-	 * @param lists whether it uses lists or maps whose length callers decide
-	 * @param listsInLoops whether it names one in a loop
+	 * @param bounds what bounds its work
 	 */
-	record Part(CelRuntime.Program program, boolean headers, boolean lists, boolean listsInLoops) {
+	record Part(CelRuntime.Program program, boolean headers, WorkLimit.Bounds bounds) {
 
 		Answer holds(SecuredCall call, @Nullable Message message, Map<String, String> requestHeaders) {
 			Object value = evaluate(call, message, requestHeaders);
@@ -87,8 +86,7 @@ final class CelCondition implements RuleCondition {
 
 		@Nullable Object evaluate(SecuredCall call, @Nullable Message message, Map<String, String> requestHeaders) {
 			try {
-				return this.program.eval(
-						new CallVariables(call, message, requestHeaders, new WorkLimit(this.lists, this.listsInLoops)));
+				return this.program.eval(new CallVariables(call, message, requestHeaders, new WorkLimit(this.bounds)));
 			}
 			catch (CelEvaluationException | RuntimeException | StackOverflowError | WorkLimit.Exceeded ex) {
 				// What callers send can make it fail: this must not become a log flood

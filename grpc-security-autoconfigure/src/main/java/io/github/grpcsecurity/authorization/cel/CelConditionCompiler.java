@@ -9,6 +9,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 import com.google.protobuf.Descriptors.Descriptor;
 import com.google.protobuf.Descriptors.FieldDescriptor;
@@ -70,6 +71,8 @@ public final class CelConditionCompiler implements ConditionCompiler {
 
 	private static final Set<CelKind> TEXTS = EnumSet.of(CelKind.STRING, CelKind.INT, CelKind.UINT, CelKind.BOOL,
 			CelKind.DYN);
+
+	private static final Set<CelKind> SEARCHED = EnumSet.of(CelKind.STRING, CelKind.BYTES);
 
 	private static final Set<CelKind> LISTS = EnumSet.of(CelKind.LIST, CelKind.MAP, CelKind.DYN, CelKind.ANY);
 
@@ -294,18 +297,47 @@ public final class CelConditionCompiler implements ConditionCompiler {
 	}
 
 	private static CelCondition.Part part(Cel cel, CelAbstractSyntaxTree tree) {
-		List<CelNavigableExpr> lists = nodes(tree).stream().filter((node) -> list(node, tree)).toList();
+		List<CelNavigableExpr> lists = nodes(tree).stream().filter((node) -> callers(node, tree, LISTS)).toList();
+		List<CelNavigableExpr> texts = nodes(tree).stream().filter((node) -> callers(node, tree, SEARCHED)).toList();
 		try {
-			return new CelCondition.Part(cel.createProgram(tree), names(tree, Variables.HEADERS), !lists.isEmpty(),
-					lists.stream().anyMatch(CelConditionCompiler::inLoop));
+			return new CelCondition.Part(cel.createProgram(tree), names(tree, Variables.HEADERS),
+					new WorkLimit.Bounds(!lists.isEmpty(), lists.stream().anyMatch(CelConditionCompiler::inLoop),
+							texts.stream().anyMatch(CelConditionCompiler::inLoop), searches(tree)));
 		}
 		catch (CelEvaluationException ex) {
 			throw new InvalidConditionException("It cannot be prepared: " + ex.getMessage() + ".");
 		}
 	}
 
-	/** Whether a node names a list or a map whose length the caller decides. */
-	private static boolean list(CelNavigableExpr node, CelAbstractSyntaxTree tree) {
+	/**
+	 * Whether texts of the message are looked for. That takes the length of the one times
+	 * the length of the other.
+	 */
+	private static boolean searches(CelAbstractSyntaxTree tree) {
+		boolean loops = nodes(tree).stream()
+			.anyMatch((node) -> node.getKind() == Kind.COMPREHENSION && nodes(node.expr().comprehension().iterRange())
+				.anyMatch((range) -> named(range, Variables.MESSAGE)));
+		return nodes(tree).stream()
+			.filter((node) -> node.getKind() == Kind.CALL && node.expr().call().function().equals("contains"))
+			.map((node) -> node.expr().call().args())
+			.filter((arguments) -> !arguments.isEmpty())
+			.flatMap((arguments) -> nodes(arguments.get(arguments.size() - 1)))
+			.anyMatch((node) -> named(node, Variables.MESSAGE) || (loops && loopVariable(node, tree)));
+	}
+
+	private static boolean loopVariable(CelNavigableExpr node, CelAbstractSyntaxTree tree) {
+		return node.getKind() == Kind.IDENT && !Variables.declared().containsKey(node.expr().ident().name())
+				&& tree.getReference(node.id())
+					.filter((reference) -> Variables.declared().containsKey(reference.name()))
+					.isEmpty();
+	}
+
+	private static Stream<CelNavigableExpr> nodes(CelExpr expression) {
+		return CelNavigableExpr.fromExpr(expression).allNodes();
+	}
+
+	/** Whether a node names a value whose length the caller decides. */
+	private static boolean callers(CelNavigableExpr node, CelAbstractSyntaxTree tree, Set<CelKind> kinds) {
 		CelExpr root = node.expr();
 		while (root.getKind() == Kind.SELECT) {
 			root = root.select().operand();
@@ -316,7 +348,7 @@ public final class CelConditionCompiler implements ConditionCompiler {
 		String variable = root.ident().name();
 		Optional<CelType> type = tree.getType(node.id());
 		return (variable.endsWith(Variables.MESSAGE) || variable.endsWith(Variables.CLAIMS))
-				&& (type.isEmpty() || LISTS.contains(type.get().kind()));
+				&& (type.isEmpty() || kinds.contains(type.get().kind()));
 	}
 
 	/** Whether a node is evaluated again and again. */

@@ -1,9 +1,11 @@
 package io.github.grpcsecurity.authorization.cel;
 
 import java.util.AbstractMap;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 import io.grpc.Metadata;
 import org.jspecify.annotations.Nullable;
@@ -61,7 +63,10 @@ final class RequestHeaders extends AbstractMap<String, String> {
 	record Snapshot(Map<String, String> headers) {
 
 		static Snapshot of(Metadata headers) {
-			return new Snapshot(Map.copyOf(new RequestHeaders(headers)));
+			// As in the headers themselves, however a condition writes a name
+			Map<String, String> copy = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+			copy.putAll(new RequestHeaders(headers));
+			return new Snapshot(Collections.unmodifiableMap(copy));
 		}
 
 	}

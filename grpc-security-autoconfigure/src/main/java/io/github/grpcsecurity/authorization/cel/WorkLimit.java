@@ -21,9 +21,15 @@ final class WorkLimit {
 	/** Elements that may be converted on behalf of loops. */
 	static final int MAX_CONVERSIONS = 10_000;
 
-	private final boolean lists;
+	/** Bytes of messages that loops may read, counted each time. */
+	static final int MAX_READ = 10_000_000;
 
-	private final boolean listsInLoops;
+	/** Bytes of a message in which one text is looked for in another. */
+	static final int MAX_SEARCHED = 64 * 1024;
+
+	private final Bounds bounds;
+
+	private long read;
 
 	private int conversions;
 
@@ -33,17 +39,18 @@ final class WorkLimit {
 
 	/**
 	 * Creates a limit for one evaluation.
-	 * @param lists whether the condition uses lists at all
-	 * @param listsInLoops whether it names a list in a loop
+	 * @param bounds what the condition uses
 	 */
-	WorkLimit(boolean lists, boolean listsInLoops) {
-		this.lists = lists;
-		this.listsInLoops = listsInLoops;
+	WorkLimit(Bounds bounds) {
+		this.bounds = bounds;
 	}
 
 	/** Counts that a variable is read. */
 	void read(Object value) {
-		if (!this.lists || !(value instanceof Message || value instanceof Collection || value instanceof Map)) {
+		if (value instanceof Message message && (this.bounds.rereads() || this.bounds.searches())) {
+			read(message);
+		}
+		if (!this.bounds.lists || !(value instanceof Message || value instanceof Collection || value instanceof Map)) {
 			return;
 		}
 		if (this.counted != value) {
@@ -53,11 +60,23 @@ final class WorkLimit {
 		if (this.elements > MAX_ELEMENTS) {
 			throw new Exceeded("More than " + MAX_ELEMENTS + " elements");
 		}
-		if (this.listsInLoops) {
+		if (this.bounds.listsInLoops) {
 			this.conversions += this.elements;
 			if (this.conversions > MAX_CONVERSIONS) {
 				throw new Exceeded("Lists are too long for a loop in a loop");
 			}
+		}
+	}
+
+	private void read(Message message) {
+		int size = message.getSerializedSize();
+		if (this.bounds.searches && size > MAX_SEARCHED) {
+			throw new Exceeded("The message is too long to look for one text in another");
+		}
+		this.read += size;
+		// The first time is not again
+		if (this.bounds.rereads() && this.read > size && this.read > MAX_READ) {
+			throw new Exceeded("The message is too long for a loop");
 		}
 	}
 
@@ -85,6 +104,22 @@ final class WorkLimit {
 			}
 		}
 		return count;
+	}
+
+	/**
+	 * What a condition uses of the values whose length callers decide.
+	 *
+	 * @param lists whether it uses lists or maps at all
+	 * @param listsInLoops whether it names one in a loop
+	 * @param textsInLoops whether it names a text in a loop
+	 * @param searches whether it looks for one text of the message in another
+	 */
+	record Bounds(boolean lists, boolean listsInLoops, boolean textsInLoops, boolean searches) {
+
+		boolean rereads() {
+			return this.listsInLoops || this.textsInLoops;
+		}
+
 	}
 
 	/**

@@ -2,6 +2,7 @@ package io.github.grpcsecurity.authorization.opa;
 
 import java.io.IOException;
 import java.io.StringReader;
+import java.util.Set;
 
 import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
@@ -22,8 +23,23 @@ record OpaAnswer(Outcome outcome, int httpStatus, @Nullable String decisionId, S
 
 	private static final int MAX_DECISION_ID = 128;
 
+	/**
+	 * With these, OPA says that it is there but does not take or cannot answer the
+	 * question.
+	 */
+	private static final Set<Integer> TURNED_DOWN = Set.of(400, 413, 500);
+
 	static OpaAnswer failure(String detail) {
-		return new OpaAnswer(Outcome.FAILURE, 0, null, detail);
+		return failure(detail, 0);
+	}
+
+	static OpaAnswer failure(String detail, int httpStatus) {
+		return new OpaAnswer(Outcome.FAILURE, httpStatus, null, detail);
+	}
+
+	/** Whether it is the question, and so maybe the caller, that makes OPA fail. */
+	boolean turnedDown() {
+		return this.outcome == Outcome.FAILURE && TURNED_DOWN.contains(this.httpStatus);
 	}
 
 	/**

@@ -104,7 +104,7 @@ final class OpaClient {
 			this.asking.decrementAndGet();
 			Throwable cause = (failure instanceof CompletionException && failure.getCause() != null)
 					? failure.getCause() : failure;
-			OpaAnswer answer = (cause != null) ? OpaAnswer.failure(describe(cause)) : OpaAnswer.read(body);
+			OpaAnswer answer = (cause != null) ? failure(cause) : OpaAnswer.read(body);
 			report(answer, cause, probing);
 			return answer;
 		});
@@ -119,6 +119,10 @@ final class OpaClient {
 			request.header("authorization", "Bearer " + this.token.token());
 		}
 		return request;
+	}
+
+	private static OpaAnswer failure(Throwable cause) {
+		return OpaAnswer.failure(describe(cause), (cause instanceof HttpStatusException status) ? status.status() : 0);
 	}
 
 	/** Without what a message of an exception may quote. */

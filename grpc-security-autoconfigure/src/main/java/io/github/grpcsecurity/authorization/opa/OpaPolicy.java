@@ -238,6 +238,9 @@ public final class OpaPolicy implements CallPolicy {
 
 	@Override
 	public Verdict check(SecuredCall call) {
+		if (watchesOnly(call)) {
+			return Verdict.proceed();
+		}
 		return guarded(call, () -> decide(call, OpaInput.NO_BODY));
 	}
 
@@ -246,6 +249,9 @@ public final class OpaPolicy implements CallPolicy {
 		MessageJson json = this.messages;
 		if (message == null || json == null) {
 			return check(call);
+		}
+		if (watchesOnly(call)) {
+			return Verdict.proceed();
 		}
 		if (json.tooLarge(message)) {
 			return noQuestion(call, this.tooLarge);
@@ -259,6 +265,11 @@ public final class OpaPolicy implements CallPolicy {
 			return noQuestion(call, this.unreadable);
 		}
 		return guarded(call, () -> decide(call, body));
+	}
+
+	/** To a call that is never made, a policy in the shadow has nothing to say. */
+	private boolean watchesOnly(SecuredCall call) {
+		return this.shadow && call.hypothetical();
 	}
 
 	/** Whatever fails, a policy in the shadow is never in the way of a call. */
@@ -278,7 +289,7 @@ public final class OpaPolicy implements CallPolicy {
 	/** Nobody can be asked about this message, so that it is refused. */
 	private Verdict noQuestion(SecuredCall call, Verdict verdict) {
 		call.note(this.shadow ? SHADOW_NOTE : OUTCOME_NOTE, text(Outcome.NO_DECISION));
-		tell(Outcome.NO_DECISION, false, Duration.ZERO);
+		tell(call, Outcome.NO_DECISION, false, Duration.ZERO);
 		return this.shadow ? Verdict.proceed() : verdict;
 	}
 
@@ -287,12 +298,13 @@ public final class OpaPolicy implements CallPolicy {
 		// Here and now: the headers are not to be read when the answer comes
 		byte[] question = this.input.write(call, body);
 		boolean known = !call.anonymous() || call.peerIdentity() != null;
-		AnswerCache remembering = this.cache;
+		// Calls that are never made leave nothing behind for others
+		AnswerCache remembering = call.hypothetical() ? null : this.cache;
 		AnswerCache.Known asked = (remembering != null) ? remembering.ask(question, this.client::ask)
 				: new AnswerCache.Known(this.client.ask(question), false);
 		CompletableFuture<Verdict> verdict = asked.answer().thenApply((answer) -> {
 			note(call, answer);
-			tell(answer.outcome(), asked.remembered(), Duration.ofNanos(System.nanoTime() - start));
+			tell(call, answer.outcome(), asked.remembered(), Duration.ofNanos(System.nanoTime() - start));
 			return this.shadow ? Verdict.proceed() : verdict(answer, known);
 		});
 		if (this.shadow) {
@@ -312,7 +324,10 @@ public final class OpaPolicy implements CallPolicy {
 		return outcome.name().toLowerCase(Locale.ROOT);
 	}
 
-	private void tell(Outcome outcome, boolean remembered, Duration elapsed) {
+	private void tell(SecuredCall call, Outcome outcome, boolean remembered, Duration elapsed) {
+		if (call.hypothetical()) {
+			return;
+		}
 		for (OpaObserver observer : this.observers) {
 			try {
 				observer.answered(outcome, this.shadow, remembered, elapsed);
@@ -347,9 +362,11 @@ public final class OpaPolicy implements CallPolicy {
 	}
 
 	private Verdict failed(OpaAnswer answer) {
+		// Nobody may get in by asking for what makes the policy fail
+		boolean allowed = this.allowOnFailure && !answer.turnedDown();
 		this.failures.warn("OPA could not be asked: " + answer.detail() + ". "
-				+ (this.allowOnFailure ? "Calls pass without it" : "Calls are refused with UNAVAILABLE"));
-		return this.allowOnFailure ? Verdict.proceed()
+				+ (allowed ? "Calls pass without it" : "Calls are refused with UNAVAILABLE"));
+		return allowed ? Verdict.proceed()
 				: Verdict.refuse(Refusal.unavailable("OPA could not be asked: " + answer.detail()));
 	}
 

@@ -43,7 +43,8 @@ final class CallFacts {
 		if (identity != null) {
 			return identity.names();
 		}
-		return (call.sslSession() != null) ? NO_CERTIFICATE : List.of();
+		// A call that is never made would have come over TLS
+		return (call.sslSession() != null || call.hypothetical()) ? NO_CERTIFICATE : List.of();
 	}
 
 	/** The same facts for later, when the headers may have been changed by somebody. */

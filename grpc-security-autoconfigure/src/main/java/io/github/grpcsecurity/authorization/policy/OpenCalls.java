@@ -6,9 +6,13 @@ import java.util.function.Function;
 
 import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
 
 /** The calls that the policy in force has allowed and that are not over. Thread-safe. */
 final class OpenCalls {
+
+	private static final Log logger = LogFactory.getLog(OpenCalls.class);
 
 	private final Set<OpenCall> calls = ConcurrentHashMap.newKeySet();
 
@@ -26,12 +30,23 @@ final class OpenCalls {
 	/** Ends those calls that are denied now. */
 	void reevaluate(Function<CallFacts, PolicyDecision> policy, Denied denied) {
 		for (OpenCall open : this.calls) {
-			PolicyDecision decision = policy.apply(open.facts);
-			if (!decision.allowed()) {
-				denied.before(open.call, decision);
-				if (open.call.end(Refusal.accessDenied("denied by " + decision.by() + " since it was changed"))) {
-					denied.ended(decision);
-				}
+			try {
+				reevaluate(open, policy.apply(open.facts), denied);
+			}
+			catch (RuntimeException ex) {
+				// The others must not stay open because of this one
+				logger.error("Call " + open.call.id() + " is ended, because another policy cannot be asked about it",
+						ex);
+				open.call.end(Refusal.unavailable("the policy that was changed failed"));
+			}
+		}
+	}
+
+	private static void reevaluate(OpenCall open, PolicyDecision decision, Denied denied) {
+		if (!decision.allowed()) {
+			denied.before(open.call, decision);
+			if (open.call.end(Refusal.accessDenied("denied by " + decision.by() + " since it was changed"))) {
+				denied.ended(decision);
 			}
 		}
 	}

@@ -316,6 +316,22 @@ class FilePolicyIT {
 	}
 
 	@Test
+	void explanationWhenThereIsNoCertificateThenThatOfTls() {
+		String json = "{'name': 'one', 'deny_rules': [{'name': 'bare', 'source': {'principals': ['']},"
+				+ " 'request': {'paths': ['*/Unary']}}], 'allow_rules': [{'name': 'all'}]}";
+		FilePolicy policy = new FilePolicy(file(PolicyFile.Role.LIVE, new Content(json)), null, true, this.loggers,
+				Instant::now, List.of());
+		try (TestServer server = TestServer.inProcess(new EchoService(), stages(policy))) {
+			AuthorizationExplainer explainer = new AuthorizationExplainer(server::security);
+
+			assertThat(explainer.explain("testing.Echo/Unary", CallDescription.user("alice")).decision())
+				.isEqualTo(Decision.DENIED);
+			assertThat(explainer.explain("testing.Echo/Bidi", CallDescription.user("alice")).decision())
+				.isEqualTo(Decision.ALLOWED);
+		}
+	}
+
+	@Test
 	void callWhenOpenCallsAreNotToBeLookedAtAgainThenTheyGoOn() throws Exception {
 		Content content = new Content(policy("one", "/testing.Echo/*"));
 		PolicyFile file = file(PolicyFile.Role.LIVE, content);
