@@ -73,8 +73,9 @@ public final class GrpcRateLimitAutoConfiguration {
 	}
 
 	@Bean
-	GrpcRateLimitReloader grpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules) {
-		return new GrpcRateLimitReloader(environment, keys, rules);
+	GrpcRateLimitReloader grpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules,
+			GrpcRateLimitRules configured) {
+		return new GrpcRateLimitReloader(environment, keys, rules, configured.concurrency());
 	}
 
 	@Bean

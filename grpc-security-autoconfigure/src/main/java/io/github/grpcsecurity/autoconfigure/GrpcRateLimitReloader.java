@@ -1,5 +1,8 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.List;
+
+import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 
 import org.springframework.boot.context.properties.bind.BindHandler;
@@ -24,23 +27,34 @@ public final class GrpcRateLimitReloader {
 
 	private final RateLimitRules rules;
 
-	GrpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules) {
+	private final List<ConcurrencyRule> concurrency;
+
+	GrpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules,
+			List<ConcurrencyRule> concurrency) {
 		this.environment = environment;
 		this.keys = keys;
 		this.rules = rules;
+		this.concurrency = concurrency;
 	}
 
 	/**
 	 * Puts the rules in force that the properties now ask for. What keys owe stays what
-	 * it is. Other settings of rate limits count when the server starts, and only then.
+	 * it is. Other settings of rate limits count when the server starts, and only then;
+	 * rules of calls in flight are among them.
 	 * @throws RuntimeException if the properties are not valid, as when the server
-	 * starts; the rules in force stay
+	 * starts, or if they change a rule of calls in flight; the rules in force stay
 	 */
 	public void reload() {
 		GrpcRateLimitProperties properties = Binder.get(this.environment)
 			.bindOrCreate(PREFIX, Bindable.of(GrpcRateLimitProperties.class),
 					new NoUnboundElementsBindHandler(BindHandler.DEFAULT));
-		this.rules.update(GrpcRateLimitRules.of(properties, this.keys).rules());
+		GrpcRateLimitRules asked = GrpcRateLimitRules.of(properties, this.keys);
+		if (!asked.concurrency().equals(this.concurrency)) {
+			throw GrpcRateLimitRules.invalid(PREFIX + ".rules", asked.concurrency(),
+					"Rules of calls in flight, with concurrency or adaptive, do not change while the server runs."
+							+ " Leave them as they are, or restart the server.");
+		}
+		this.rules.update(asked.rules());
 	}
 
 }

@@ -214,8 +214,15 @@ public final class Gcra {
 
 	/** How many more permits fit on top of a debt. */
 	long remaining(Debt debt) {
-		long whole = this.toleranceWhole - debt.whole();
-		long fraction = this.toleranceFraction - debt.fraction();
+		return permits(this.toleranceWhole - debt.whole(), this.toleranceFraction - debt.fraction());
+	}
+
+	/** How many permits this price, which may have another denominator, would pay for. */
+	long affordable(Debt price) {
+		return permits(price.whole(), Math.min(price.fraction(), this.limit - 1));
+	}
+
+	private long permits(long whole, long fraction) {
 		long product = whole * this.limit;
 		if (Math.multiplyHigh(whole, this.limit) == 0 && product >= 0 && product <= Long.MAX_VALUE - this.limit) {
 			return (product + fraction) / this.periodMicros;

@@ -115,6 +115,7 @@ final class Lease<W> {
 	 */
 	synchronized @Nullable Answer take(RateLimitPermit permit, long now) {
 		if (!permit.rule().equals(this.rule)) {
+			this.held = worth(this.held, this.rule.gcra(), permit.rule().gcra());
 			adopt(permit.rule());
 			this.knownUntil = now;
 			this.pausedUntil = now;
@@ -126,6 +127,14 @@ final class Lease<W> {
 			return Answer.TAKEN;
 		}
 		return refused(cost, now) ? Answer.REFUSED : null;
+	}
+
+	/**
+	 * What permits that were paid for by other numbers are worth: a dear one must not be
+	 * had for the price of a cheap one, neither used nor given back.
+	 */
+	private static long worth(long permits, Gcra paid, Gcra current) {
+		return Math.min(permits, current.affordable(paid.price(permits)));
 	}
 
 	/** How many permits can still be used. */
@@ -249,7 +258,7 @@ final class Lease<W> {
 	 */
 	synchronized List<W> land(Flight ended, @Nullable Grant grant, long now) {
 		if (grant != null) {
-			this.held += grant.permits();
+			this.held += worth(grant.permits(), ended.draw.rule().gcra(), this.rule.gcra());
 			this.expires = now + this.terms.ttl().toNanos();
 			this.debt = grant.debt();
 			this.debtAt = now;

@@ -101,25 +101,27 @@ final class LimitCheck implements CallCheck {
 		}
 		CompletionStage<RateLimitDecision> answer = this.limiter.tryAcquire(permits);
 		if (answer instanceof CompletableFuture<RateLimitDecision> future && future.isDone()) {
-			return verdict(call, permits, future.join());
+			return verdict(call, permits, future.join(), this.observer);
 		}
-		return Verdict.pending(answer.thenApply((decision) -> verdict(call, permits, decision)));
+		return Verdict.pending(answer.thenApply((decision) -> verdict(call, permits, decision, this.observer)));
 	}
 
-	private Verdict verdict(SecuredCall call, List<RateLimitPermit> permits, RateLimitDecision decision) {
+	/** Tells everybody what was decided, for calls and for messages alike. */
+	static Verdict verdict(SecuredCall call, List<RateLimitPermit> permits, RateLimitDecision decision,
+			RateLimitObserver observer) {
 		if (decision.fallback()) {
 			for (RateLimitPermit permit : permits) {
-				this.observer.applied(permit.rule(), Outcome.FALLBACK);
+				observer.applied(permit.rule(), Outcome.FALLBACK);
 			}
 			call.note(FALLBACK_NOTE, "true");
 		}
 		RateLimitRule undecided = decision.undecided();
 		if (undecided != null) {
-			this.observer.applied(undecided, Outcome.DENIED);
+			observer.applied(undecided, Outcome.DENIED);
 			call.note(NOTE, undecided.name());
 			return Verdict.refuse(Refusal.unavailable("limit " + undecided.name() + " cannot be counted"));
 		}
-		report(call, decision);
+		report(call, decision, observer);
 		RateLimitDecision.Result denial = decision.denial();
 		if (denial == null) {
 			return Verdict.proceed();
@@ -129,20 +131,20 @@ final class LimitCheck implements CallCheck {
 		return Verdict.refuse(Refusal.overLimit(rule.name(), denial.retryAfter()).withCode(rule.code()));
 	}
 
-	private void report(SecuredCall call, RateLimitDecision decision) {
+	private static void report(SecuredCall call, RateLimitDecision decision, RateLimitObserver observer) {
 		String shadows = null;
 		for (RateLimitDecision.Result result : decision.results()) {
 			if (result.denied()) {
 				boolean shadow = result.rule().shadow();
-				this.observer.applied(result.rule(), shadow ? Outcome.SHADOW_DENIED : Outcome.DENIED);
+				observer.applied(result.rule(), shadow ? Outcome.SHADOW_DENIED : Outcome.DENIED);
 				if (shadow) {
 					shadows = join(shadows, result.rule().name());
 				}
 			}
 			else if (decision.permitted()) {
-				this.observer.applied(result.rule(), Outcome.ALLOWED);
+				observer.applied(result.rule(), Outcome.ALLOWED);
 				if (result.rule().gcra().near(result.debt())) {
-					this.observer.applied(result.rule(), Outcome.NEAR_LIMIT);
+					observer.applied(result.rule(), Outcome.NEAR_LIMIT);
 				}
 			}
 		}

@@ -11,7 +11,6 @@ import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import io.github.grpcsecurity.server.MessageCheck;
 import io.github.grpcsecurity.server.MethodPlan;
-import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.Verdict;
@@ -21,12 +20,6 @@ import org.jspecify.annotations.Nullable;
  * Applies the rules that count messages to the messages of one method, all rules at once.
  */
 final class MessageLimitCheck implements MessageCheck {
-
-	private static final String NOTE = "rate_limit.rule";
-
-	private static final String SHADOW_NOTE = "rate_limit.shadow";
-
-	private static final String FALLBACK_NOTE = "rate_limit.fallback";
 
 	private final List<Limit> limits;
 
@@ -111,48 +104,16 @@ final class MessageLimitCheck implements MessageCheck {
 	}
 
 	private Verdict verdict(SecuredCall call, List<RateLimitPermit> permits, RateLimitDecision decision) {
-		if (decision.fallback()) {
-			for (RateLimitPermit permit : permits) {
-				this.observer.applied(permit.rule(), Outcome.FALLBACK);
-			}
-			call.note(FALLBACK_NOTE, "true");
-		}
-		RateLimitRule undecided = decision.undecided();
-		if (undecided != null) {
-			this.observer.applied(undecided, Outcome.DENIED);
-			call.note(NOTE, undecided.name());
-			return Verdict.refuse(Refusal.unavailable("limit " + undecided.name() + " cannot be counted"));
-		}
-		report(call, decision);
-		RateLimitDecision.Result denial = decision.denial();
-		if (denial == null) {
-			return Verdict.proceed();
-		}
-		RateLimitRule rule = denial.rule();
-		call.note(NOTE, rule.name());
-		return Verdict.refuse(Refusal.overLimit(rule.name(), denial.retryAfter()).withCode(rule.code()));
-	}
-
-	private void report(SecuredCall call, RateLimitDecision decision) {
-		for (RateLimitDecision.Result result : decision.results()) {
-			RateLimitRule rule = result.rule();
-			if (result.denied()) {
-				this.observer.applied(rule, rule.shadow() ? Outcome.SHADOW_DENIED : Outcome.DENIED);
-				if (rule.shadow()) {
-					call.note(SHADOW_NOTE, rule.name());
-				}
-			}
-			else if (decision.permitted()) {
-				this.observer.applied(rule, Outcome.ALLOWED);
-			}
-		}
+		return LimitCheck.verdict(call, permits, decision, this.observer);
 	}
 
 	private record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver, long cost) {
 
 		@Override
 		public String toString() {
-			return "message limit " + this.rule.name() + " by " + this.rule.key() + ": " + this.rule.gcra()
+			Gcra gcra = this.rule.gcra();
+			return "message limit " + this.rule.name() + " by " + this.rule.key() + ": "
+					+ new Gcra(gcra.limit(), gcra.period(), gcra.burst(), this.cost)
 					+ ((this.rule.onExceed() == OnExceed.BACKPRESSURE) ? ", others wait" : "")
 					+ (this.rule.shadow() ? ", only watching" : "");
 		}

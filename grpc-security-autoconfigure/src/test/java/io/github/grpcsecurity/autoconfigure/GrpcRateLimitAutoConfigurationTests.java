@@ -488,6 +488,13 @@ class GrpcRateLimitAutoConfigurationTests {
 						.counter()
 						.count()).isEqualTo(3);
 
+					changed.put("grpc.security.rate-limit.rules[2].name", "in-flight");
+					changed.put("grpc.security.rate-limit.rules[2].key", "global");
+					changed.put("grpc.security.rate-limit.rules[2].concurrency", "5");
+					assertThatThrownBy(() -> context.getBean(GrpcRateLimitReloader.class).reload())
+						.hasStackTraceContaining("restart the server");
+					changed.keySet().removeIf((name) -> name.startsWith("grpc.security.rate-limit.rules[2]"));
+
 					changed.put(rule("limt"), "6");
 					assertThatThrownBy(() -> context.getBean(GrpcRateLimitReloader.class).reload())
 						.hasStackTraceContaining("limt");

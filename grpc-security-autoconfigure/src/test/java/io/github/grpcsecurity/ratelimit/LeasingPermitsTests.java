@@ -81,6 +81,28 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void tryAcquireWhenRuleGetsTighterThenCheapPermitsAreNotGivenBackAsDearOnes() {
+		for (int i = 0; i < 2000 || this.leases.leased("hot") < 50; i++) {
+			admitted(this.hot);
+			this.clock.advance(Duration.ofNanos(1_100_000));
+		}
+		RateLimitRule tight = this.hot.withGcra(new Gcra(10, SECOND, 10, 1));
+		int admitted = 0;
+		for (int i = 0; i < 100; i++) {
+			admitted += admitted(tight) ? 1 : 0;
+		}
+		assertThat(admitted).isLessThanOrEqualTo(10);
+		assertThat(this.leases.leased("hot")).isLessThanOrEqualTo(10);
+
+		// What is left goes back, and must not pay for what was used
+		this.leases.release();
+		for (int i = 0; i < 100; i++) {
+			admitted += admitted(tight) ? 1 : 0;
+		}
+		assertThat(admitted).isLessThanOrEqualTo(10);
+	}
+
+	@Test
 	void tryAcquireWhenLimitIsUsedUpThenAllPermitsWereHandedOutAndTheFloodCostsNothing() {
 		long admitted = 0;
 		for (int i = 0; i < 2000; i++) {

@@ -20,6 +20,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
@@ -36,6 +37,8 @@ import io.lettuce.core.RedisNoScriptException;
 import io.lettuce.core.ScriptOutputType;
 import io.lettuce.core.api.async.RedisScriptingAsyncCommands;
 import io.lettuce.core.cluster.SlotHash;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.data.redis.connection.RedisConnection;
@@ -56,6 +59,8 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
  * @since 0.1.0
  */
 public final class RedisRateLimiter implements LeasablePermits {
+
+	private static final Log logger = LogFactory.getLog(RedisRateLimiter.class);
 
 	/** The first connection loads and warms up what it takes; later ones must not. */
 	private static final long FIRST_CONNECT_SECONDS = 10;
@@ -114,10 +119,47 @@ public final class RedisRateLimiter implements LeasablePermits {
 			this.connecting.set(false);
 			made.completeExceptionally(ex);
 		}
-		return made.thenCompose((candidate) -> {
-			return run(candidate, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
-				.thenAccept((reply) -> this.connection = candidate);
-		}).orTimeout(this.triedBefore.getAndSet(true) ? RECONNECT_SECONDS : FIRST_CONNECT_SECONDS, TimeUnit.SECONDS);
+		CompletionStage<Connection> probed = made
+			.thenCompose((candidate) -> run(candidate, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
+				.thenApply((reply) -> candidate))
+			.orTimeout(this.triedBefore.getAndSet(true) ? RECONNECT_SECONDS : FIRST_CONNECT_SECONDS, TimeUnit.SECONDS);
+		return probed.whenComplete((candidate, failure) -> {
+			if (failure == null) {
+				use(candidate);
+			}
+			else {
+				// Or each probe of a Redis that refuses the script would leave one open
+				CompletionStage<Connection> late = made;
+				late.thenAccept(this::abandon);
+			}
+		});
+	}
+
+	private synchronized void use(Connection candidate) {
+		Connection previous = this.connection;
+		this.connection = candidate;
+		if (previous != null) {
+			abandon(previous);
+		}
+	}
+
+	private void abandon(Connection unused) {
+		try {
+			this.executor.execute(() -> close(unused));
+		}
+		catch (RejectedExecutionException ex) {
+			// The application is going down
+			close(unused);
+		}
+	}
+
+	private static void close(Connection unused) {
+		try {
+			unused.spring.close();
+		}
+		catch (RuntimeException ex) {
+			logger.debug("A connection to Redis could not be closed", ex);
+		}
 	}
 
 	private void reconnect(CompletableFuture<Connection> made) {

@@ -16,6 +16,7 @@ import io.lettuce.core.output.StatusOutput;
 import io.lettuce.core.protocol.CommandArgs;
 import io.lettuce.core.protocol.CommandType;
 import org.assertj.core.util.Throwables;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -118,6 +119,20 @@ class RedisAccessListIT {
 
 		assertThatThrownBy(() -> use(limiter))
 			.satisfies((ex) -> assertThat(Throwables.getStackTrace(ex)).matches(DENIED));
+		limiter.close();
+	}
+
+	@Test
+	void connectWhenScriptIsRefusedThenLeavesNoConnectionOpen() {
+		RedisRateLimiter limiter = limiter("~other:*", DOCUMENTED);
+		for (int i = 0; i < 20; i++) {
+			assertThatThrownBy(() -> get(limiter.connect()))
+				.satisfies((ex) -> assertThat(Throwables.getStackTrace(ex)).matches(DENIED));
+		}
+
+		Awaitility.await()
+			.untilAsserted(() -> assertThat(admin.clientList().lines().filter((line) -> line.contains("user=bank")))
+				.hasSizeLessThan(3));
 		limiter.close();
 	}
 
