@@ -189,13 +189,7 @@ public final class GrpcOpaAutoConfiguration {
 	}
 
 	private static void apply(String name, Object value, Runnable setting) {
-		try {
-			setting.run();
-		}
-		catch (IllegalArgumentException ex) {
-			throw new InvalidConfigurationPropertyValueException(PREFIX + "." + name, value,
-					"Not possible: " + ex.getMessage() + ".");
-		}
+		ConfiguredSetting.apply(PREFIX + "." + name, value, setting);
 	}
 
 	/** Times OPA's answers. */

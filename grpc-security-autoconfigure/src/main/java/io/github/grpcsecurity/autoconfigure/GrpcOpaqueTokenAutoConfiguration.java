@@ -133,13 +133,7 @@ public final class GrpcOpaqueTokenAutoConfiguration {
 	}
 
 	private static void apply(String name, Object value, Runnable setting) {
-		try {
-			setting.run();
-		}
-		catch (IllegalArgumentException ex) {
-			throw new InvalidConfigurationPropertyValueException(PREFIX + "." + name, value,
-					"Not possible: " + ex.getMessage() + ".");
-		}
+		ConfiguredSetting.apply(PREFIX + "." + name, value, setting);
 	}
 
 	/** Counts how tokens are found out about. */
