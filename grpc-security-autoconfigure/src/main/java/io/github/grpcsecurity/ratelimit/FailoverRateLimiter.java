@@ -3,15 +3,21 @@ package io.github.grpcsecurity.ratelimit;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongConsumer;
 import java.util.function.LongSupplier;
 
@@ -26,8 +32,11 @@ import org.jspecify.annotations.Nullable;
  * {@link RateLimitRule#onFailure()} when they cannot be asked for.
  * <p>
  * No call waits longer than the budget. After half a second of failures alone, five at
- * least, nobody asks any more, so that a dead store costs nothing, until a probe, at most
- * one a second, shows that it answers within the budget again. Thread-safe.
+ * least, nobody asks any more, so that a dead store costs nothing, until a probe, two a
+ * second at most, shows that it answers within the budget again. Where permits are kept
+ * in several places, such as the nodes of a cluster, that is so for each of them: a call
+ * that needs one which is down is decided without all of them, and others go on.
+ * Thread-safe.
  *
  * @since 0.1.0
  */
@@ -39,7 +48,9 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private static final Duration PATIENCE = Duration.ofMillis(500);
 
-	private static final Duration PROBE_INTERVAL = Duration.ofSeconds(1);
+	private static final Duration PROBE_INTERVAL = Duration.ofMillis(500);
+
+	private static final long WATCH_MILLIS = 100;
 
 	private final SharedPermits shared;
 
@@ -54,9 +65,25 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private final ScheduledExecutorService timer;
 
-	private final CircuitBreaker breaker;
+	private final LongSupplier nanoClock;
 
-	private final AtomicBoolean announced = new AtomicBoolean();
+	/**
+	 * By place: the one where everything is, and others as soon as something fails there.
+	 */
+	private final Map<String, Circuit> circuits = new ConcurrentHashMap<>();
+
+	private final Circuit everywhere;
+
+	/** How many circuits are open. */
+	private final AtomicInteger open = new AtomicInteger(1);
+
+	private final AtomicBoolean connecting = new AtomicBoolean();
+
+	private final AtomicBoolean watching = new AtomicBoolean();
+
+	private volatile @Nullable Future<?> nextLook;
+
+	private volatile boolean closed;
 
 	/**
 	 * Creates a limiter that starts without the shared permits, until {@link #connect()}
@@ -77,7 +104,9 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		this.standIns = standIns(rules);
 		this.budgetNanos = budget.toNanos();
 		this.timer = timer;
-		this.breaker = new CircuitBreaker(false, MAX_FAILURES, PATIENCE, PROBE_INTERVAL, nanoClock);
+		this.nanoClock = nanoClock;
+		this.everywhere = new Circuit(SharedPermits.EVERYWHERE, false);
+		this.circuits.put(SharedPermits.EVERYWHERE, this.everywhere);
 	}
 
 	/**
@@ -109,12 +138,54 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 	}
 
 	/**
-	 * Starts to connect, so that the first calls find the shared permits. Returns at
-	 * once; a failure is logged, and calls go on trying.
+	 * Starts to connect, so that the first calls find the shared permits, unless it is
+	 * connected or has tried to just now. Returns at once; a failure is logged, and it
+	 * goes on trying.
 	 */
 	public void connect() {
-		if (this.breaker.startProbe()) {
-			probe();
+		if (!this.connecting.compareAndSet(false, true)) {
+			return;
+		}
+		List<Circuit> due = new ArrayList<>();
+		for (Circuit circuit : this.circuits.values()) {
+			if (circuit.breaker.startProbe()) {
+				due.add(circuit);
+			}
+		}
+		if (due.isEmpty()) {
+			this.connecting.set(false);
+			return;
+		}
+		CompletionStage<?> connected;
+		try {
+			connected = this.shared.connect(due.stream().map((each) -> each.sample).filter(Objects::nonNull).toList());
+		}
+		catch (RuntimeException ex) {
+			connected = CompletableFuture.failedFuture(ex);
+		}
+		connected.whenComplete((result, failure) -> {
+			this.connecting.set(false);
+			due.forEach((failure != null) ? (circuit) -> circuit.probed(failure) : Circuit::probe);
+		});
+	}
+
+	/** An outage is over when it is over, whether or not a call comes. */
+	private void watch() {
+		if (this.closed || !this.watching.compareAndSet(false, true)) {
+			return;
+		}
+		try {
+			this.nextLook = this.timer.schedule(() -> {
+				this.watching.set(false);
+				if (this.open.get() > 0) {
+					connect();
+					watch();
+				}
+			}, WATCH_MILLIS, TimeUnit.MILLISECONDS);
+		}
+		catch (RejectedExecutionException ex) {
+			// The application is going down
+			this.closed = true;
 		}
 	}
 
@@ -125,7 +196,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			charge(known, permits);
 			return CompletableFuture.completedFuture(known);
 		}
-		if (!this.breaker.closed()) {
+		if (this.open.get() > 0 && !reachable(permits)) {
 			connect();
 			return CompletableFuture.completedFuture(fallback(permits, true));
 		}
@@ -134,18 +205,34 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		return attempt.answer;
 	}
 
+	private boolean reachable(List<RateLimitPermit> permits) {
+		for (RateLimitPermit permit : permits) {
+			Circuit circuit = this.circuits.get(this.shared.place(permit));
+			if (circuit != null && !circuit.breaker.closed()) {
+				return false;
+			}
+		}
+		return true;
+	}
+
 	/** Lets go of the shared permits. */
 	@Override
 	public void close() {
+		this.closed = true;
+		Future<?> look = this.nextLook;
+		if (look != null) {
+			look.cancel(false);
+		}
 		this.shared.close();
 	}
 
 	/**
-	 * Whether the shared permits are not asked at the moment, because they do not answer.
-	 * @return whether each rule does what its {@code on-failure} says
+	 * Whether some shared permits are not asked for at the moment, because they do not
+	 * answer.
+	 * @return whether rules do what their {@code on-failure} says, at least for some keys
 	 */
 	public boolean fallbackActive() {
-		return !this.breaker.closed();
+		return this.open.get() > 0;
 	}
 
 	/**
@@ -219,45 +306,29 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		this.local.charge(taken);
 	}
 
-	private void failed(Throwable cause) {
-		if (this.breaker.failed()) {
-			logger.warn("Shared rate limits cannot be asked for; each rule does what its on-failure says: "
-					+ describe(cause));
-			logger.debug("The last failure before giving up", cause);
+	private void succeeded(List<RateLimitPermit> permits) {
+		if (this.circuits.size() == 1) {
+			this.everywhere.breaker.succeeded();
+			return;
+		}
+		for (RateLimitPermit permit : permits) {
+			Circuit circuit = this.circuits.get(this.shared.place(permit));
+			if (circuit != null) {
+				circuit.breaker.succeeded();
+			}
 		}
 	}
 
-	private void probe() {
-		try {
-			this.shared.connect()
-				.thenCompose((connection) -> timed())
-				.whenComplete((result, failure) -> probed(failure));
+	/** Nobody knows which of them did not answer: those that do will show it soon. */
+	private void failed(Throwable cause, List<RateLimitPermit> permits) {
+		Set<Circuit> failed = new LinkedHashSet<>();
+		for (RateLimitPermit permit : permits) {
+			Circuit circuit = this.circuits.computeIfAbsent(this.shared.place(permit),
+					(place) -> new Circuit(place, true));
+			circuit.sample = permit;
+			failed.add(circuit);
 		}
-		catch (RuntimeException ex) {
-			probed(ex);
-		}
-	}
-
-	private CompletionStage<?> timed() {
-		CompletableFuture<RateLimitDecision> answer = this.shared.tryAcquire(List.of()).toCompletableFuture();
-		Future<?> timeout = this.timer.schedule(() -> answer.completeExceptionally(late()), this.budgetNanos,
-				TimeUnit.NANOSECONDS);
-		return answer.whenComplete((decision, failure) -> timeout.cancel(false));
-	}
-
-	private void probed(@Nullable Throwable failure) {
-		this.breaker.probed(failure == null);
-		if (failure == null) {
-			logger.info(this.announced.getAndSet(true) ? "Shared rate limits can be asked for again"
-					: "Shared rate limits are in use");
-		}
-		else if (this.announced.compareAndSet(false, true)) {
-			logger.warn("Shared rate limits cannot be asked for; each rule does what its on-failure says: "
-					+ describe(failure));
-		}
-		else {
-			logger.debug("Shared rate limits still cannot be asked for", failure);
-		}
+		failed.forEach((circuit) -> circuit.failed(cause));
 	}
 
 	private static String describe(Throwable failure) {
@@ -270,6 +341,78 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private TimeoutException late() {
 		return new TimeoutException("no answer within " + TimeUnit.NANOSECONDS.toMillis(this.budgetNanos) + " ms");
+	}
+
+	/** What is up or down by itself: everything, or one place where permits are kept. */
+	private final class Circuit {
+
+		private final String place;
+
+		private final CircuitBreaker breaker;
+
+		private final AtomicBoolean announced;
+
+		private volatile @Nullable RateLimitPermit sample;
+
+		Circuit(String place, boolean closed) {
+			this.place = place;
+			this.breaker = new CircuitBreaker(closed, MAX_FAILURES, PATIENCE, PROBE_INTERVAL,
+					FailoverRateLimiter.this.nanoClock);
+			this.announced = new AtomicBoolean(closed);
+		}
+
+		void failed(Throwable cause) {
+			if (this.breaker.failed()) {
+				FailoverRateLimiter.this.open.incrementAndGet();
+				warn(cause);
+				logger.debug("The last failure before giving up", cause);
+				watch();
+			}
+		}
+
+		/** Whether it answers, and within the budget. */
+		void probe() {
+			try {
+				CompletableFuture<?> answer = FailoverRateLimiter.this.shared.probe(this.sample).toCompletableFuture();
+				Future<?> timeout = FailoverRateLimiter.this.timer.schedule(() -> answer.completeExceptionally(late()),
+						FailoverRateLimiter.this.budgetNanos, TimeUnit.NANOSECONDS);
+				CompletionStage<?> end = answer;
+				end.whenComplete((result, failure) -> {
+					timeout.cancel(false);
+					probed(failure);
+				});
+			}
+			catch (RuntimeException ex) {
+				probed(ex);
+			}
+		}
+
+		void probed(@Nullable Throwable failure) {
+			this.breaker.probed(failure == null);
+			if (failure == null) {
+				FailoverRateLimiter.this.open.decrementAndGet();
+				logger.info(this.announced.getAndSet(true) ? "Shared rate limits can be asked for again" + where()
+						: "Shared rate limits are in use");
+				return;
+			}
+			if (this.announced.compareAndSet(false, true)) {
+				warn(failure);
+			}
+			else {
+				logger.debug("Shared rate limits still cannot be asked for" + where(), failure);
+			}
+			watch();
+		}
+
+		private void warn(Throwable cause) {
+			logger.warn("Shared rate limits cannot be asked for" + where()
+					+ "; each rule does what its on-failure says: " + describe(cause));
+		}
+
+		private String where() {
+			return this.place.isEmpty() ? "" : " at " + this.place;
+		}
+
 	}
 
 	/** One call's wait for its permits: settled once, by the answer or by the timer. */
@@ -319,11 +462,11 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 				return;
 			}
 			if (decision == null) {
-				failed((failure != null) ? failure : new NullPointerException("no decision"));
+				failed((failure != null) ? failure : new NullPointerException("no decision"), this.permits);
 				settle();
 				return;
 			}
-			FailoverRateLimiter.this.breaker.succeeded();
+			succeeded(this.permits);
 			try {
 				charge(decision, this.permits);
 			}
@@ -338,7 +481,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			if (!this.settled.compareAndSet(false, true)) {
 				return;
 			}
-			failed(late());
+			failed(late(), this.permits);
 			CompletableFuture<RateLimitDecision> sent = this.asked;
 			if (sent != null) {
 				// What has not been sent yet must not take permits later

@@ -116,20 +116,27 @@ public final class LeasingPermits implements SharedPermits {
 	}
 
 	@Override
-	public CompletionStage<?> connect() {
-		return this.shared.connect();
+	public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
+		return this.shared.connect(samples);
+	}
+
+	@Override
+	public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
+		return this.shared.probe(sample);
+	}
+
+	@Override
+	public String place(RateLimitPermit permit) {
+		return this.shared.place(permit);
 	}
 
 	@Override
 	public @Nullable RateLimitDecision atHand(List<RateLimitPermit> permits) {
-		return permits.isEmpty() ? null : decide(permits, null);
+		return decide(permits, null);
 	}
 
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
-		if (permits.isEmpty()) {
-			return this.shared.tryAcquire(permits);
-		}
 		for (RateLimitPermit permit : permits) {
 			if (permit.cost() > LeasablePermits.MAX_BATCH || lease(permit) == null) {
 				return this.shared.tryAcquire(permits);

@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -17,12 +18,34 @@ import org.jspecify.annotations.Nullable;
  */
 public interface SharedPermits extends RateLimiter, AutoCloseable {
 
+	/** The one place of permits that are all kept together. */
+	String EVERYWHERE = "";
+
 	/**
-	 * Connects, or makes sure that it still is connected. Never called twice at a time.
-	 * Returns at once and takes whatever time it needs.
-	 * @return completes when permits can be asked for
+	 * Connects anew, whether or not there is a connection. Never called twice at a time.
+	 * Returns at once and takes a time that it bounds itself.
+	 * @param samples permits in the places that did not answer, one of each; none at the
+	 * start
+	 * @return completes when one of these places, or any place at the start, answers
 	 */
-	CompletionStage<?> connect();
+	CompletionStage<?> connect(Collection<RateLimitPermit> samples);
+
+	/**
+	 * Asks for nothing, only to learn whether a place answers and takes what it is told.
+	 * @param sample a permit in that place; {@code null} for any place
+	 * @return completes when it has answered
+	 */
+	CompletionStage<?> probe(@Nullable RateLimitPermit sample);
+
+	/**
+	 * Where permits are kept: those in one place can be asked for, or not, together.
+	 * @param permit the permit
+	 * @return the name of the place, for people and to tell it from others;
+	 * {@link #EVERYWHERE} if there is only one, or as long as nobody knows
+	 */
+	default String place(RateLimitPermit permit) {
+		return EVERYWHERE;
+	}
 
 	/**
 	 * Decides what can be decided without asking anybody, also while nobody can be asked.

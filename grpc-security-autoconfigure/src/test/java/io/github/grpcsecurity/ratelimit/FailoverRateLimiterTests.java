@@ -2,6 +2,7 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -9,6 +10,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -235,8 +237,13 @@ class FailoverRateLimiterTests {
 		private boolean closed;
 
 		@Override
-		public CompletionStage<?> connect() {
+		public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
 			return CompletableFuture.completedFuture(null);
+		}
+
+		@Override
+		public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
+			return tryAcquire(List.of());
 		}
 
 		@Override

@@ -72,13 +72,16 @@ public final class LeaseWorker {
 
 		private final List<Integer> rates = new ArrayList<>();
 
-		private final List<Long> micros = new ArrayList<>();
+		/** Of each decision, when it was asked for and how many nanoseconds it took. */
+		private final List<long[]> waits = new ArrayList<>();
 
 		private final ScheduledThreadPoolExecutor timer = new ScheduledThreadPoolExecutor(2);
 
 		private final LettuceConnectionFactory connectionFactory;
 
 		private final int servers;
+
+		private volatile long started;
 
 		private volatile long end;
 
@@ -114,7 +117,8 @@ public final class LeaseWorker {
 		}
 
 		void start(Duration duration) {
-			this.end = System.nanoTime() + duration.toNanos();
+			this.started = System.nanoTime();
+			this.end = this.started + duration.toNanos();
 			this.threads = new ArrayList<>();
 			for (int i = 0; i < this.limiters.size(); i++) {
 				FailoverRateLimiter limiter = this.limiters.get(i);
@@ -135,9 +139,14 @@ public final class LeaseWorker {
 			}
 		}
 
+		void stop() throws InterruptedException {
+			this.end = System.nanoTime();
+			join();
+		}
+
 		private long answered() {
-			synchronized (this.micros) {
-				return this.micros.size();
+			synchronized (this.waits) {
+				return this.waits.size();
 			}
 		}
 
@@ -171,15 +180,26 @@ public final class LeaseWorker {
 				this.admitted.add(decision.permitted() ? 1 : 0);
 				this.fallbacks.add(decision.fallback() ? 1 : 0);
 			}
-			synchronized (this.micros) {
-				this.micros.add((System.nanoTime() - before) / 1000);
+			long took = System.nanoTime() - before;
+			synchronized (this.waits) {
+				this.waits.add(new long[] { before, took });
 			}
 		}
 
-		long p99Micros() {
-			synchronized (this.micros) {
-				return this.micros.stream().sorted().skip(this.micros.size() * 99L / 100).findFirst().orElse(0L);
+		/**
+		 * How long all but one of a hundred decisions took, of those asked for in a time.
+		 */
+		long p99Micros(long from, long to) {
+			synchronized (this.waits) {
+				return p99(this.waits.stream()
+					.filter((wait) -> wait[0] - from >= 0 && wait[0] - to <= 0)
+					.map((wait) -> wait[1])
+					.toList()) / 1000;
 			}
+		}
+
+		static long p99(List<Long> values) {
+			return values.stream().sorted().skip(values.size() * 99L / 100).findFirst().orElse(0L);
 		}
 
 		long operations() {
@@ -188,7 +208,7 @@ public final class LeaseWorker {
 
 		String line() {
 			return this.decisions + " " + this.admitted + " " + this.fallbacks + " " + this.failures + " "
-					+ operations() + " " + p99Micros();
+					+ operations() + " " + p99Micros(this.started, this.end);
 		}
 
 		@Override

@@ -2,6 +2,7 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,6 +13,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -416,7 +418,12 @@ class LeasingPermitsTests {
 		}
 
 		@Override
-		public CompletionStage<?> connect() {
+		public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
+			return CompletableFuture.completedFuture(null);
+		}
+
+		@Override
+		public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
 			return CompletableFuture.completedFuture(null);
 		}
 
@@ -507,7 +514,12 @@ class LeasingPermitsTests {
 		}
 
 		@Override
-		public CompletionStage<?> connect() {
+		public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
+			return CompletableFuture.completedFuture(null);
+		}
+
+		@Override
+		public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
 			return CompletableFuture.completedFuture(null);
 		}
 

@@ -58,6 +58,11 @@ public final class TestRedis implements AutoCloseable {
 		}
 	}
 
+	/** The same port, with other options. */
+	TestRedis with(String... options) {
+		return new TestRedis(this.port, List.of(options));
+	}
+
 	/** Starts a sentinel that promotes a replica soon after its master is gone. */
 	public static TestRedis sentinel(String master, int masterPort, Path directory) {
 		try {

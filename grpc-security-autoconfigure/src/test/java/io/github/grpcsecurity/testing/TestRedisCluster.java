@@ -8,10 +8,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisCommandExecutionException;
 import io.lettuce.core.api.sync.RedisCommands;
 import io.lettuce.core.cluster.SlotHash;
 
@@ -25,6 +28,9 @@ public final class TestRedisCluster implements AutoCloseable {
 
 	private final List<TestRedis> nodes = new ArrayList<>();
 
+	/** What clients connect to; the nodes talk to each other directly. */
+	private final List<TestTcpProxy> proxies = new ArrayList<>();
+
 	private TestRedisCluster() {
 	}
 
@@ -33,9 +39,7 @@ public final class TestRedisCluster implements AutoCloseable {
 		TestRedisCluster cluster = new TestRedisCluster();
 		try {
 			for (int i = 0; i < NODES; i++) {
-				TestRedis node = cluster.node();
-				node.restart();
-				cluster.nodes.add(node);
+				cluster.addNode();
 			}
 			cluster.join();
 			return cluster;
@@ -46,42 +50,98 @@ public final class TestRedisCluster implements AutoCloseable {
 		}
 	}
 
-	private TestRedis node() throws IOException {
+	private TestRedis addNode() throws IOException {
+		TestTcpProxy proxy = TestTcpProxy.toBeNamed();
+		this.proxies.add(proxy);
+		TestRedis node = node(proxy.port());
+		node.restart();
+		proxy.target(node.port());
+		this.nodes.add(node);
+		return node;
+	}
+
+	private TestRedis node(int announcedPort) throws IOException {
 		while (true) {
 			Path configuration = Files.createTempDirectory("test-redis").resolve("nodes.conf");
-			TestRedis node = TestRedis.notStarted("--cluster-enabled", "yes", "--cluster-config-file",
-					configuration.toString(), "--dir", configuration.getParent().toString(),
-					"--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000");
+			TestRedis node = TestRedis.notStarted();
 			if (node.port() + BUS_OFFSET <= 65_535) {
-				return node;
+				return node.with("--cluster-enabled", "yes", "--cluster-config-file", configuration.toString(), "--dir",
+						configuration.getParent().toString(), "--cluster-require-full-coverage", "no",
+						"--cluster-node-timeout", "2000", "--cluster-announce-ip", "127.0.0.1",
+						"--cluster-announce-port", Integer.toString(announcedPort), "--cluster-announce-bus-port",
+						Integer.toString(node.port() + BUS_OFFSET));
 			}
 		}
 	}
 
 	private void join() {
+		int share = SlotHash.SLOT_COUNT / NODES + 1;
+		onAll((all) -> {
+			for (int i = 0; i < NODES; i++) {
+				all.get(i)
+					.clusterAddSlots(
+							IntStream.range(i * share, Math.min((i + 1) * share, SlotHash.SLOT_COUNT)).toArray());
+				all.get(i).clusterMeet("127.0.0.1", this.nodes.get(0).port());
+			}
+		});
+		awaitComplete();
+	}
+
+	/** Adds a replica of one of the nodes, and waits until it has the data. */
+	public void addReplica(int of) {
+		try {
+			addNode();
+			onAll((all) -> {
+				RedisCommands<String, String> replica = all.get(all.size() - 1);
+				String master = all.get(of).clusterMyId();
+				replica.clusterMeet("127.0.0.1", this.nodes.get(0).port());
+				await(() -> replica.clusterNodes().contains(master));
+				await(() -> {
+					// Until it has heard enough of its master
+					try {
+						return replica.clusterReplicate(master).equals("OK");
+					}
+					catch (RedisCommandExecutionException ex) {
+						return false;
+					}
+				});
+				await(() -> replica.info("replication").contains("master_link_status:up"));
+				await(() -> all.stream().allMatch((each) -> each.clusterNodes().contains("slave " + master)));
+			});
+		}
+		catch (IOException ex) {
+			throw new UncheckedIOException(ex);
+		}
+	}
+
+	/** Waits until all nodes with slots, or what has taken their place, serve. */
+	public void awaitComplete() {
+		onAll((all) -> await(() -> all.stream().allMatch(TestRedisCluster::complete)));
+	}
+
+	private void onAll(Consumer<List<RedisCommands<String, String>>> action) {
 		List<RedisClient> clients = new ArrayList<>();
 		try {
 			List<RedisCommands<String, String>> all = new ArrayList<>();
-			int share = SlotHash.SLOT_COUNT / NODES + 1;
-			for (int i = 0; i < NODES; i++) {
-				RedisClient client = RedisClient.create("redis://127.0.0.1:" + this.nodes.get(i).port());
+			for (TestRedis node : this.nodes) {
+				RedisClient client = RedisClient.create("redis://127.0.0.1:" + node.port());
 				clients.add(client);
-				RedisCommands<String, String> commands = client.connect().sync();
-				all.add(commands);
-				commands.clusterAddSlots(
-						IntStream.range(i * share, Math.min((i + 1) * share, SlotHash.SLOT_COUNT)).toArray());
-				commands.clusterMeet("127.0.0.1", this.nodes.get(0).port());
+				all.add(client.connect().sync());
 			}
-			long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
-			while (!all.stream().allMatch(TestRedisCluster::complete)) {
-				if (System.nanoTime() - deadline > 0) {
-					throw new IllegalStateException("The cluster does not form: " + all.get(0).clusterInfo());
-				}
-				LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
-			}
+			action.accept(all);
 		}
 		finally {
-			clients.forEach(RedisClient::shutdown);
+			clients.forEach((client) -> client.shutdown(0, 1, TimeUnit.SECONDS));
+		}
+	}
+
+	private static void await(BooleanSupplier condition) {
+		long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+		while (!condition.getAsBoolean()) {
+			if (System.nanoTime() - deadline > 0) {
+				throw new IllegalStateException("The cluster does not form");
+			}
+			LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
 		}
 	}
 
@@ -93,10 +153,15 @@ public final class TestRedisCluster implements AutoCloseable {
 
 	/** The nodes, as {@code host:port} with commas between them. */
 	public String addresses() {
-		return this.nodes.stream().map((node) -> "127.0.0.1:" + node.port()).collect(Collectors.joining(","));
+		return this.proxies.stream().map((proxy) -> "127.0.0.1:" + proxy.port()).collect(Collectors.joining(","));
 	}
 
-	/** Each node by itself, in the order of their slots. */
+	/** What is in front of each node, in the order of their slots. */
+	public List<TestTcpProxy> proxies() {
+		return this.proxies;
+	}
+
+	/** Each node by itself, in the order of their slots; replicas come last. */
 	public List<TestRedis> nodes() {
 		return this.nodes;
 	}
@@ -104,6 +169,14 @@ public final class TestRedisCluster implements AutoCloseable {
 	@Override
 	public void close() {
 		this.nodes.forEach(TestRedis::close);
+		for (TestTcpProxy proxy : this.proxies) {
+			try {
+				proxy.close();
+			}
+			catch (IOException ex) {
+				throw new UncheckedIOException(ex);
+			}
+		}
 	}
 
 }

@@ -9,27 +9,44 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 
-/** Forwards connections to a port on this machine, or swallows all that they carry. */
+/**
+ * Forwards connections to a port on this machine, or is a black hole: what connections
+ * carry is lost, none of them ends, and new ones hang, most of them as early as TCP's
+ * handshake.
+ */
 public final class TestTcpProxy implements AutoCloseable {
+
+	/** Beyond that, the kernel drops what asks for a connection. */
+	private static final int BACKLOG = 1;
 
 	private final ServerSocket listener;
 
-	private final int target;
+	private final Set<Link> links = ConcurrentHashMap.newKeySet();
 
-	private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
+	private volatile int target;
 
-	private volatile boolean swallowing;
+	private volatile CountDownLatch forwarding = new CountDownLatch(0);
 
 	public TestTcpProxy(int target) {
 		this.target = target;
 		try {
-			this.listener = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+			this.listener = new ServerSocket(0, BACKLOG, InetAddress.getLoopbackAddress());
 		}
 		catch (IOException ex) {
 			throw new UncheckedIOException(ex);
 		}
 		start(this::accept);
+	}
+
+	/** A proxy whose target is named later, before anybody connects. */
+	public static TestTcpProxy toBeNamed() {
+		return new TestTcpProxy(0);
+	}
+
+	public void target(int port) {
+		this.target = port;
 	}
 
 	private static void start(Runnable task) {
@@ -42,31 +59,28 @@ public final class TestTcpProxy implements AutoCloseable {
 		try {
 			while (true) {
 				Socket near = this.listener.accept();
-				Socket far = new Socket(InetAddress.getLoopbackAddress(), this.target);
-				this.sockets.add(near);
-				this.sockets.add(far);
-				start(() -> copy(near, far));
-				start(() -> copy(far, near));
+				this.forwarding.await();
+				open(near);
 			}
 		}
 		catch (IOException ex) {
 			// Closed
 		}
+		catch (InterruptedException ex) {
+			Thread.currentThread().interrupt();
+		}
 	}
 
-	private void copy(Socket from, Socket to) {
-		byte[] buffer = new byte[8192];
-		try (from; to) {
-			InputStream in = from.getInputStream();
-			OutputStream out = to.getOutputStream();
-			for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
-				if (!this.swallowing) {
-					out.write(buffer, 0, read);
-				}
-			}
+	private void open(Socket near) {
+		try {
+			Link link = new Link(near, new Socket(InetAddress.getLoopbackAddress(), this.target));
+			this.links.add(link);
+			start(() -> link.copy(link.near, link.far));
+			start(() -> link.copy(link.far, link.near));
 		}
 		catch (IOException ex) {
-			// One end is gone, so the other one goes as well
+			// Nothing listens there
+			closeQuietly(near);
 		}
 	}
 
@@ -76,16 +90,13 @@ public final class TestTcpProxy implements AutoCloseable {
 
 	/** From now on, nothing comes through, but connections seem to be alive. */
 	public void swallow() {
-		this.swallowing = true;
+		this.forwarding = new CountDownLatch(1);
+		this.links.forEach((link) -> link.dead = true);
 	}
 
-	/**
-	 * Forwards again what new connections carry; old ones have lost some of it and end.
-	 */
+	/** Forwards new connections again; old ones are dead and do not know. */
 	public void forward() {
-		this.swallowing = false;
-		this.sockets.forEach(TestTcpProxy::closeQuietly);
-		this.sockets.clear();
+		this.forwarding.countDown();
 	}
 
 	private static void closeQuietly(Socket socket) {
@@ -100,7 +111,47 @@ public final class TestTcpProxy implements AutoCloseable {
 	@Override
 	public void close() throws IOException {
 		this.listener.close();
-		this.sockets.forEach(TestTcpProxy::closeQuietly);
+		this.forwarding.countDown();
+		this.links.forEach(Link::close);
+	}
+
+	private static final class Link {
+
+		private final Socket near;
+
+		private final Socket far;
+
+		private volatile boolean dead;
+
+		Link(Socket near, Socket far) {
+			this.near = near;
+			this.far = far;
+		}
+
+		void copy(Socket from, Socket to) {
+			byte[] buffer = new byte[8192];
+			try {
+				InputStream in = from.getInputStream();
+				OutputStream out = to.getOutputStream();
+				for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
+					if (!this.dead) {
+						out.write(buffer, 0, read);
+					}
+				}
+			}
+			catch (IOException ex) {
+				// One end is gone, so the other one goes as well
+			}
+			if (!this.dead) {
+				close();
+			}
+		}
+
+		void close() {
+			closeQuietly(this.near);
+			closeQuietly(this.far);
+		}
+
 	}
 
 }

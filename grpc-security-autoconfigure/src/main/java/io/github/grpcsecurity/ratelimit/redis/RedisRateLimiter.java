@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
@@ -23,6 +24,8 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.LongConsumer;
 import java.util.stream.Stream;
@@ -36,7 +39,9 @@ import io.lettuce.core.RedisFuture;
 import io.lettuce.core.RedisNoScriptException;
 import io.lettuce.core.ScriptOutputType;
 import io.lettuce.core.api.async.RedisScriptingAsyncCommands;
+import io.lettuce.core.cluster.RedisClusterClient;
 import io.lettuce.core.cluster.SlotHash;
+import io.lettuce.core.cluster.models.partitions.RedisClusterNode;
 import org.apache.commons.logging.Log;
 import org.apache.commons.logging.LogFactory;
 import org.jspecify.annotations.Nullable;
@@ -53,8 +58,9 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
  * have keys in several slots takes one command for each slot, all at once, and what it
  * took in some is given back if others deny. A key prefix with a tag of its own, such as
  * <code>{bank}:</code>, keeps all keys in one slot instead. Keys go away by themselves
- * when nothing is owed any more. No thread of a caller is ever blocked: a connection is
- * made on the executor, and answers arrive on the threads of Lettuce. Thread-safe.
+ * when nothing is owed any more; a key that holds something else counts as one whose
+ * permits are used up. No thread of a caller is ever blocked: a connection is made on the
+ * executor, and answers arrive on the threads of Lettuce. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -65,10 +71,22 @@ public final class RedisRateLimiter implements LeasablePermits {
 	/** The first connection loads and warms up what it takes; later ones must not. */
 	private static final long FIRST_CONNECT_SECONDS = 10;
 
-	private static final long RECONNECT_SECONDS = 1;
+	private static final long RECONNECT_SECONDS = 2;
+
+	/**
+	 * How long an attempt to connect may hang before the next one has a better chance.
+	 */
+	private static final Duration PATIENCE = Duration.ofMillis(500);
+
+	/** So many keys most likely meet all nodes of a cluster. */
+	private static final int WARM_UP_KEYS = 16;
+
+	private static final long WARN_INTERVAL_NANOS = Duration.ofMinutes(1).toNanos();
 
 	/** A tiny debt that is gone at once: shows that Redis can be written to. */
-	private static final String[] PROBE = { "1", "1", "1", "0", "1000", "0" };
+	private static final List<byte[]> PROBE = Stream.of("1", "1", "1", "0", "1000", "0")
+		.map(RedisRateLimiter::bytes)
+		.toList();
 
 	private static final CompletableFuture<Grant> NO_GRANT = CompletableFuture
 		.failedFuture(new IllegalStateException("Not asked for"));
@@ -89,6 +107,14 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	private final AtomicBoolean triedBefore = new AtomicBoolean();
 
+	private final AtomicLong nextWarning = new AtomicLong(System.nanoTime());
+
+	// Guarded by this
+	private @Nullable LettuceConnectionFactory ownFactory;
+
+	// Guarded by this
+	private boolean closed;
+
 	private volatile @Nullable Connection connection;
 
 	private volatile LongConsumer timer = (nanos) -> {
@@ -96,7 +122,8 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	/**
 	 * Creates a limiter that is not connected yet.
-	 * @param connectionFactory makes the connection, which may be shared with others
+	 * @param connectionFactory how to connect; not used for the connections themselves,
+	 * where these can be made with less patience
 	 * @param keyPrefix what the names of all keys start with
 	 * @param executor makes the connection; may be blocked by that
 	 */
@@ -107,21 +134,19 @@ public final class RedisRateLimiter implements LeasablePermits {
 	}
 
 	@Override
-	public CompletionStage<?> connect() {
+	public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
 		if (!this.connecting.compareAndSet(false, true)) {
 			return CompletableFuture.failedFuture(new IllegalStateException("Still connecting to Redis"));
 		}
 		CompletableFuture<Connection> made = new CompletableFuture<>();
 		try {
-			this.executor.execute(() -> reconnect(made));
+			this.executor.execute(() -> open(made));
 		}
 		catch (RuntimeException ex) {
 			this.connecting.set(false);
 			made.completeExceptionally(ex);
 		}
-		CompletionStage<Connection> probed = made
-			.thenCompose((candidate) -> run(candidate, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
-				.thenApply((reply) -> candidate))
+		CompletionStage<Connection> probed = made.thenCompose((candidate) -> probe(candidate, samples))
 			.orTimeout(this.triedBefore.getAndSet(true) ? RECONNECT_SECONDS : FIRST_CONNECT_SECONDS, TimeUnit.SECONDS);
 		return probed.whenComplete((candidate, failure) -> {
 			if (failure == null) {
@@ -130,22 +155,137 @@ public final class RedisRateLimiter implements LeasablePermits {
 			else {
 				// Or each probe of a Redis that refuses the script would leave one open
 				CompletionStage<Connection> late = made;
-				late.thenAccept(this::abandon);
+				late.thenAccept((unused) -> abandon(unused, this.executor));
 			}
 		});
 	}
 
-	private synchronized void use(Connection candidate) {
-		Connection previous = this.connection;
-		this.connection = candidate;
-		if (previous != null) {
-			abandon(previous);
+	private void open(CompletableFuture<Connection> made) {
+		try {
+			made.complete(open());
+		}
+		catch (RuntimeException ex) {
+			made.completeExceptionally(ex);
+		}
+		finally {
+			this.connecting.set(false);
 		}
 	}
 
-	private void abandon(Connection unused) {
+	private Connection open() {
+		LettuceConnectionFactory factory = factory();
+		RedisClusterClient cluster = null;
+		if (factory.getNativeClient() instanceof RedisClusterClient client) {
+			// Another node may have taken over; the next attempt will know
+			client.refreshPartitionsAsync();
+			cluster = client;
+		}
+		RedisConnection opened = factory.getConnection();
 		try {
-			this.executor.execute(() -> close(unused));
+			// Asks for a connection of our own: the shared one, after an outage, waits
+			// longer and longer until it connects again, and whoever blocks it blocks us
+			opened.openPipeline();
+			if (opened.getNativeConnection() instanceof RedisScriptingAsyncCommands<?, ?> commands) {
+				@SuppressWarnings("unchecked")
+				RedisScriptingAsyncCommands<byte[], byte[]> binary = (RedisScriptingAsyncCommands<byte[], byte[]>) commands;
+				return new Connection(opened, binary, cluster);
+			}
+			throw new IllegalStateException("The connection to Redis is none of Lettuce's");
+		}
+		catch (RuntimeException ex) {
+			opened.close();
+			throw ex;
+		}
+	}
+
+	private synchronized LettuceConnectionFactory factory() {
+		if (this.closed) {
+			throw new IllegalStateException("No longer in use");
+		}
+		LettuceConnectionFactory factory = this.ownFactory;
+		if (factory == null) {
+			factory = ImpatientConnectionFactory.of(this.connectionFactory, PATIENCE);
+			this.ownFactory = factory.equals(this.connectionFactory) ? null : factory;
+		}
+		return factory;
+	}
+
+	/** Completes as soon as one of the places in question answers. */
+	private CompletionStage<Connection> probe(Connection candidate, Collection<RateLimitPermit> samples) {
+		List<byte[]> others = new ArrayList<>();
+		for (int i = 0; i < WARM_UP_KEYS && candidate.cluster != null; i++) {
+			others.add(bytes(this.keyPrefix + "{probe" + i + "}"));
+		}
+		List<byte[]> keys = new ArrayList<>(samples.stream().map(this::probeKey).toList());
+		if (keys.isEmpty()) {
+			keys.addAll((candidate.cluster != null) ? others : List.of(probeKey(null)));
+			others.clear();
+		}
+		CompletableFuture<Connection> answer = new CompletableFuture<>();
+		AtomicInteger silent = new AtomicInteger(keys.size());
+		for (byte[] key : keys) {
+			CompletionStage<?> end = run(candidate, this.gcra, List.of(key), PROBE);
+			end.whenComplete((reply, failure) -> {
+				if (failure == null) {
+					answer.complete(candidate);
+				}
+				else if (silent.decrementAndGet() == 0) {
+					answer.completeExceptionally(failure);
+				}
+			});
+		}
+		for (byte[] key : others) {
+			// Calls must not be late because they are the first ones to a node
+			CompletionStage<?> warm = run(candidate, this.gcra, List.of(key), PROBE);
+			warm.whenComplete((reply, failure) -> logger.trace("A node is warmed up", failure));
+		}
+		return answer;
+	}
+
+	@Override
+	public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
+		Connection current = this.connection;
+		return (current != null) ? run(current, this.gcra, List.of(probeKey(sample)), PROBE)
+				: CompletableFuture.failedFuture(notConnected());
+	}
+
+	/** A key of its own, but in the same place. */
+	private byte[] probeKey(@Nullable RateLimitPermit sample) {
+		return bytes((sample != null) ? name(sample.rule(), sample.key()) + ":probe" : this.keyPrefix + "{probe}");
+	}
+
+	@Override
+	public String place(RateLimitPermit permit) {
+		Connection current = this.connection;
+		RedisClusterClient cluster = (current != null) ? current.cluster : null;
+		if (cluster == null) {
+			return EVERYWHERE;
+		}
+		RedisClusterNode node = cluster.getPartitions()
+			.getPartitionBySlot(SlotHash.getSlot(key(permit.rule(), permit.key())));
+		return (node != null) ? node.getUri().getHost() + ':' + node.getUri().getPort() : "no node";
+	}
+
+	private void use(Connection candidate) {
+		Connection previous;
+		boolean late;
+		synchronized (this) {
+			previous = this.connection;
+			late = this.closed;
+			this.connection = late ? null : candidate;
+		}
+		if (late) {
+			abandon(candidate, this.executor);
+		}
+		if (previous != null) {
+			// Calls may still wait for answers of nodes that are well
+			abandon(previous, CompletableFuture.delayedExecutor(1, TimeUnit.SECONDS, this.executor));
+		}
+	}
+
+	private static void abandon(Connection unused, Executor executor) {
+		try {
+			executor.execute(() -> close(unused));
 		}
 		catch (RejectedExecutionException ex) {
 			// The application is going down
@@ -162,51 +302,11 @@ public final class RedisRateLimiter implements LeasablePermits {
 		}
 	}
 
-	private void reconnect(CompletableFuture<Connection> made) {
-		Connection previous = this.connection;
-		try {
-			this.connection = null;
-			if (previous != null) {
-				previous.spring.close();
-			}
-			made.complete(open());
-		}
-		catch (RuntimeException ex) {
-			made.completeExceptionally(ex);
-		}
-		finally {
-			this.connecting.set(false);
-		}
-	}
-
-	private Connection open() {
-		RedisConnection opened = this.connectionFactory.getConnection();
-		try {
-			// Asks for a connection of our own: the shared one, after an outage, waits
-			// longer and longer until it connects again, and whoever blocks it blocks us
-			opened.openPipeline();
-			if (opened.getNativeConnection() instanceof RedisScriptingAsyncCommands<?, ?> commands) {
-				@SuppressWarnings("unchecked")
-				RedisScriptingAsyncCommands<byte[], byte[]> binary = (RedisScriptingAsyncCommands<byte[], byte[]>) commands;
-				return new Connection(opened, binary, this.connectionFactory.isClusterAware());
-			}
-			throw new IllegalStateException("The connection to Redis is none of Lettuce's");
-		}
-		catch (RuntimeException ex) {
-			opened.close();
-			throw ex;
-		}
-	}
-
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
 		Connection current = this.connection;
 		if (current == null) {
 			return CompletableFuture.failedFuture(notConnected());
-		}
-		if (permits.isEmpty()) {
-			return run(current, this.gcra, List.of(bytes(this.keyPrefix + "{probe}")), probe())
-				.thenApply((reply) -> RateLimitDecision.of(List.of(), List.of()));
 		}
 		List<byte[]> keys = new ArrayList<>(permits.size());
 		for (RateLimitPermit permit : permits) {
@@ -218,7 +318,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 		}
 		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments(permits));
 		CompletableFuture<RateLimitDecision> answer = sent.thenApply((reply) -> {
-			RateLimitDecision decision = RateLimitDecision.of(permits, debts(reply));
+			RateLimitDecision decision = RateLimitDecision.of(permits, debts(reply, permits.size()));
 			check(decision, reply);
 			return decision;
 		});
@@ -242,7 +342,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 			List<RateLimitPermit> asked = select(permits, group);
 			CompletableFuture<List<Object>> sent = run(current, this.gcra, select(keys, group), arguments(asked));
 			answers.add(sent.thenAccept((reply) -> {
-				List<Gcra.Debt> before = debts(reply);
+				List<Gcra.Debt> before = debts(reply, asked.size());
 				RateLimitDecision decision = RateLimitDecision.of(asked, before);
 				check(decision, reply);
 				for (int i = 0; i < asked.size(); i++) {
@@ -298,6 +398,8 @@ public final class RedisRateLimiter implements LeasablePermits {
 				grants.set(group.get(i), sent.thenApply((reply) -> new Grant(number(reply, at),
 						new Gcra.Debt(number(reply, at + 1), number(reply, at + 2)))));
 			}
+			CompletionStage<List<Object>> end = sent;
+			end.thenAccept((reply) -> warnOfForeign(reply.size() > 3 * group.size()));
 		}
 		return grants;
 	}
@@ -314,10 +416,20 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	@Override
 	public void close() {
-		Connection current = this.connection;
-		this.connection = null;
+		Connection current;
+		LettuceConnectionFactory factory;
+		synchronized (this) {
+			this.closed = true;
+			current = this.connection;
+			this.connection = null;
+			factory = this.ownFactory;
+			this.ownFactory = null;
+		}
 		if (current != null) {
-			current.spring.close();
+			close(current);
+		}
+		if (factory != null) {
+			factory.destroy();
 		}
 	}
 
@@ -325,7 +437,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private static Collection<List<Integer>> groups(Connection current, List<byte[]> keys) {
 		Map<Integer, List<Integer>> groups = new LinkedHashMap<>();
 		for (int i = 0; i < keys.size(); i++) {
-			int slot = current.cluster ? SlotHash.getSlot(keys.get(i)) : 0;
+			int slot = (current.cluster != null) ? SlotHash.getSlot(keys.get(i)) : 0;
 			groups.computeIfAbsent(slot, (key) -> new ArrayList<>()).add(i);
 		}
 		return groups.values();
@@ -391,12 +503,23 @@ public final class RedisRateLimiter implements LeasablePermits {
 		return new IllegalStateException("Not connected to Redis");
 	}
 
-	private static List<Gcra.Debt> debts(List<Object> reply) {
-		List<Gcra.Debt> debts = new ArrayList<>(reply.size() / 2);
-		for (int i = 1; i < reply.size(); i += 2) {
+	private List<Gcra.Debt> debts(List<Object> reply, int count) {
+		List<Gcra.Debt> debts = new ArrayList<>(count);
+		for (int i = 1; i < 2 * count; i += 2) {
 			debts.add(new Gcra.Debt(number(reply, i), number(reply, i + 1)));
 		}
+		warnOfForeign(reply.size() > 2 * count + 1);
 		return debts;
+	}
+
+	private void warnOfForeign(boolean found) {
+		long now = System.nanoTime();
+		long next = this.nextWarning.get();
+		if (found && now - next >= 0 && this.nextWarning.compareAndSet(next, now + WARN_INTERVAL_NANOS)) {
+			logger.warn("A key in Redis that starts with '" + this.keyPrefix + "' held something else than permits. It"
+					+ " counts as used up from now on, until its permits have come back. Does another application use"
+					+ " this prefix? Set another one with grpc.security.rate-limit.redis.key-prefix.");
+		}
 	}
 
 	private static void check(RateLimitDecision decision, List<Object> reply) {
@@ -410,11 +533,11 @@ public final class RedisRateLimiter implements LeasablePermits {
 	}
 
 	private byte[] key(RateLimitRule rule, String key) {
-		return bytes(this.keyPrefix + '{' + rule.name() + ':' + key + '}');
+		return bytes(name(rule, key));
 	}
 
-	private static List<byte[]> probe() {
-		return Stream.of(PROBE).map(RedisRateLimiter::bytes).toList();
+	private String name(RateLimitRule rule, String key) {
+		return this.keyPrefix + '{' + rule.name() + ':' + key + '}';
 	}
 
 	private static List<byte[]> arguments(List<RateLimitPermit> permits) {
@@ -487,7 +610,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	 * A connection as Spring hands it out, and the native commands behind it.
 	 */
 	private record Connection(RedisConnection spring, RedisScriptingAsyncCommands<byte[], byte[]> commands,
-			boolean cluster) {
+			@Nullable RedisClusterClient cluster) {
 	}
 
 	/** Decides what to do about a failed command. */

@@ -8,7 +8,8 @@
 -- ARGV: six for each limit: enforced (1) or in the shadow (0), limit,
 --       increment whole, increment fraction, tolerance whole, tolerance fraction
 -- Returns whether the call is permitted (1 or 0), and for each limit what its key owed
--- before the call: whole, fraction.
+-- before the call: whole, fraction. One more number at the end says that keys held
+-- something else; they are made keys whose permits are used up.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -16,6 +17,7 @@ local now = time[1] * 1000000 + time[2]
 local permitted = 1
 local reply = {permitted}
 local writes = {}
+local foreign = 0
 
 for i = 1, #KEYS do
   local a = (i - 1) * 6
@@ -23,9 +25,21 @@ for i = 1, #KEYS do
   local tolerance, tolerance_fraction = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
 
   local whole, fraction = 0, 0
-  local stored = redis.call('GET', KEYS[i])
-  if stored then
-    local until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
+  local stored = redis.pcall('GET', KEYS[i])
+  if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then
+    return stored
+  end
+  local until_whole, until_fraction
+  if type(stored) == 'string' then
+    until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
+  end
+  local strange = stored and not until_whole
+  if strange then
+    foreign = foreign + 1
+    whole, fraction = tolerance, tolerance_fraction
+    redis.call('SET', KEYS[i], string.format('%.0f %.0f', now + whole, fraction),
+        'PX', string.format('%.0f', math.floor(whole / 1000) + 2))
+  elseif stored then
     whole = tonumber(until_whole) - now
     fraction = math.min(tonumber(until_fraction), limit - 1)
     if whole < 0 then
@@ -59,4 +73,7 @@ if permitted == 1 then
   end
 end
 reply[1] = permitted
+if foreign > 0 then
+  reply[#reply + 1] = foreign
+end
 return reply

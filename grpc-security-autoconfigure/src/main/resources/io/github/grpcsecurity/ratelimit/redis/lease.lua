@@ -8,11 +8,13 @@
 -- ARGV: ten for each limit: limit, price of one permit whole and fraction, tolerance
 --       whole and fraction, least, must, want, give back, owed at least
 -- Returns for each limit how many permits were granted, and what its key owes after
--- that: whole, fraction.
+-- that: whole, fraction. One more number at the end says that keys held something else;
+-- they are made keys whose permits are used up.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local reply = {}
+local foreign = 0
 
 for i = 1, #KEYS do
   local a = (i - 1) * 10
@@ -34,9 +36,19 @@ for i = 1, #KEYS do
   end
 
   local whole, fraction = 0, 0
-  local stored = redis.call('GET', KEYS[i])
-  if stored then
-    local until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
+  local stored = redis.pcall('GET', KEYS[i])
+  if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then
+    return stored
+  end
+  local until_whole, until_fraction
+  if type(stored) == 'string' then
+    until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
+  end
+  local strange = stored and not until_whole
+  if strange then
+    foreign = foreign + 1
+    whole, fraction = tolerance, tolerance_fraction
+  elseif stored then
     whole = tonumber(until_whole) - now
     fraction = math.min(tonumber(until_fraction), limit - 1)
     if whole < 0 then
@@ -90,7 +102,7 @@ for i = 1, #KEYS do
   end
   whole, fraction = after(granted)
 
-  if whole ~= before or fraction ~= before_fraction then
+  if strange or whole ~= before or fraction ~= before_fraction then
     -- Tostring would round. Expiry counts in milliseconds that may have begun already.
     redis.call('SET', KEYS[i], string.format('%.0f %.0f', now + whole, fraction),
         'PX', string.format('%.0f', math.floor(whole / 1000) + 2))
@@ -100,4 +112,7 @@ for i = 1, #KEYS do
   reply[#reply + 1] = fraction
 end
 
+if foreign > 0 then
+  reply[#reply + 1] = foreign
+end
 return reply

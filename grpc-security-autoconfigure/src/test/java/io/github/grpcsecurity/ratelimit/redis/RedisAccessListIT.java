@@ -92,7 +92,7 @@ class RedisAccessListIT {
 	}
 
 	private void use(RedisRateLimiter limiter) {
-		get(limiter.connect());
+		get(limiter.connect(List.of()));
 		assertThat(get(limiter.tryAcquire(permits("a", this.rule))).permitted()).isTrue();
 		assertThat(get(limiter.draw(List.of(new Draw(this.rule, "a", 1, 1, 1, 0, 0))).get(0)).permits()).isPositive();
 	}
@@ -126,7 +126,7 @@ class RedisAccessListIT {
 	void connectWhenScriptIsRefusedThenLeavesNoConnectionOpen() {
 		RedisRateLimiter limiter = limiter("~other:*", DOCUMENTED);
 		for (int i = 0; i < 20; i++) {
-			assertThatThrownBy(() -> get(limiter.connect()))
+			assertThatThrownBy(() -> get(limiter.connect(List.of())))
 				.satisfies((ex) -> assertThat(Throwables.getStackTrace(ex)).matches(DENIED));
 		}
 

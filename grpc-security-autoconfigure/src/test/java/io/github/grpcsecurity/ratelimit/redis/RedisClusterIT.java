@@ -50,7 +50,7 @@ class RedisClusterIT {
 
 	private static RedisRateLimiter connected(String prefix) {
 		RedisRateLimiter limiter = new RedisRateLimiter(connectionFactory, prefix, Runnable::run);
-		get(limiter.connect());
+		get(limiter.connect(List.of()));
 		return limiter;
 	}
 

@@ -73,7 +73,7 @@ class RedisRateLimiterIT {
 
 	private static RedisRateLimiter connected(String prefix) {
 		RedisRateLimiter limiter = new RedisRateLimiter(connectionFactory, prefix, threads.executor());
-		get(limiter.connect().toCompletableFuture());
+		get(limiter.connect(List.of()).toCompletableFuture());
 		return limiter;
 	}
 
@@ -330,10 +330,10 @@ class RedisRateLimiterIT {
 			LettuceConnectionFactory factory = late.connectionFactory();
 			try (RedisRateLimiter limiter = new RedisRateLimiter(factory, "x:", threads.executor())) {
 				assertThatExceptionOfType(ExecutionException.class)
-					.isThrownBy(() -> limiter.connect().toCompletableFuture().get(10, TimeUnit.SECONDS));
+					.isThrownBy(() -> limiter.connect(List.of()).toCompletableFuture().get(10, TimeUnit.SECONDS));
 				late.restart();
 
-				get(limiter.connect().toCompletableFuture());
+				get(limiter.connect(List.of()).toCompletableFuture());
 				assertThat(decide(limiter, permits("a", rule("r", 1, Duration.ofHours(1)))).permitted()).isTrue();
 			}
 			finally {

@@ -48,6 +48,7 @@ final class ScriptRunner {
 			  end
 			  error('unexpected command ' .. command)
 			end }
+			redis.pcall = redis.call
 			local function gcra(KEYS, ARGV)
 			""";
 
