@@ -157,7 +157,7 @@ public final class GrpcRateLimitAutoConfiguration {
 			}
 			return new LeasingPermits(redis, properties.lease().ttl(), properties.lease().maxShare(),
 					properties.redis().timeout(), LeasingPermits.DEFAULT_MAX_KEYS, threads.scheduler(),
-					System::nanoTime);
+					threads.executor(), System::nanoTime);
 		}
 
 		@Bean

@@ -31,12 +31,12 @@ import org.jspecify.annotations.Nullable;
  * Asks for permits that several servers share, and decides by
  * {@link RateLimitRule#onFailure()} when they cannot be asked for.
  * <p>
- * No call waits longer than the budget. After half a second of failures alone, five at
- * least, nobody asks any more, so that a dead store costs nothing, until a probe, two a
- * second at most, shows that it answers within the budget again. Where permits are kept
- * in several places, such as the nodes of a cluster, that is so for each of them: a call
- * that needs one which is down is decided without all of them, and others go on.
- * Thread-safe.
+ * No call waits longer than the budget, all its stages together. After half a second of
+ * failures alone, five at least, nobody asks any more, so that a dead store costs
+ * nothing, until a probe, two a second at most, shows that it answers within the budget
+ * again. Where permits are kept in several places, such as the nodes of a cluster, that
+ * is so for each of them: a call that needs one which is down is decided without all of
+ * them, and others go on. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -191,6 +191,11 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+		return tryAcquire(permits, Duration.ZERO);
+	}
+
+	@Override
+	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits, Duration waited) {
 		RateLimitDecision known = this.shared.atHand(permits);
 		if (known != null) {
 			charge(known, permits);
@@ -200,8 +205,12 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			connect();
 			return CompletableFuture.completedFuture(fallback(permits, true));
 		}
+		long patience = this.budgetNanos - waited.toNanos();
+		if (patience <= 0) {
+			return CompletableFuture.completedFuture(fallback(permits, false));
+		}
 		Attempt attempt = new Attempt(permits);
-		attempt.start();
+		attempt.start(patience);
 		return attempt.answer;
 	}
 
@@ -283,9 +292,15 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			}
 		}
 		RateLimitDecision decision = this.local.decide(counted);
-		for (int i = 0; i < asked.size() && outage; i++) {
-			// Or the end of an outage would hand everybody a new burst
-			this.shared.counted(asked.get(i), decision.results().get(i).debt());
+		for (int i = 0; i < asked.size(); i++) {
+			RateLimitDecision.Result result = decision.results().get(i);
+			if (outage) {
+				// Or the end of an outage would hand everybody a new burst
+				this.shared.counted(asked.get(i), result.debt());
+			}
+			else if (decision.permitted() && !result.denied()) {
+				this.shared.overdrawn(asked.get(i));
+			}
 		}
 		return decision.asFallback();
 	}
@@ -430,7 +445,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			this.permits = permits;
 		}
 
-		void start() {
+		void start(long patience) {
 			CompletionStage<RateLimitDecision> sent;
 			try {
 				sent = FailoverRateLimiter.this.shared.tryAcquire(this.permits);
@@ -444,8 +459,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 				return;
 			}
 			try {
-				Future<?> timeout = FailoverRateLimiter.this.timer.schedule(this, FailoverRateLimiter.this.budgetNanos,
-						TimeUnit.NANOSECONDS);
+				Future<?> timeout = FailoverRateLimiter.this.timer.schedule(this, patience, TimeUnit.NANOSECONDS);
 				sent.whenComplete((decision, failure) -> {
 					timeout.cancel(false);
 					answered(decision, failure);

@@ -187,7 +187,7 @@ public final class Gcra {
 	/**
 	 * Brings a debt into bounds. A larger one than the tolerance is possible only if a
 	 * clock went back or the limit was changed; it must not lock anybody out for longer
-	 * than a full burst does.
+	 * than a full burst does, so whoever keeps debts keeps this one from then on.
 	 * @param whole whole microseconds, negative for times that are over
 	 * @param fraction the numerator of the fraction
 	 * @return a debt from none to the tolerance

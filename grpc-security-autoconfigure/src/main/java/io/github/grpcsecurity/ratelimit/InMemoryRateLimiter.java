@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 
@@ -32,6 +33,11 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	private static final int MAX_STRIPES = 64;
 
 	private final Stripe[] stripes;
+
+	/**
+	 * Nobody is to choose keys that share a part of the table with a certain other one.
+	 */
+	private final int seed = ThreadLocalRandom.current().nextInt();
 
 	private final LongSupplier nanoClock;
 
@@ -138,8 +144,8 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	}
 
 	private int place(RateLimitPermit permit) {
-		int hash = permit.key().hashCode() * 31 + permit.rule().name().hashCode();
-		return Math.floorMod(hash ^ (hash >>> 16), this.stripes.length);
+		int hash = ((permit.key().hashCode() * 31 + permit.rule().name().hashCode()) ^ this.seed) * 0x9E3779B9;
+		return Math.floorMod(hash ^ (hash >>> 15), this.stripes.length);
 	}
 
 	/** Always in ascending order, so that no two calls wait for each other. */
@@ -174,8 +180,14 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 		private long fraction;
 
+		/** A debt that had to be brought into bounds is smaller from now on. */
 		Gcra.Debt debt(Gcra gcra, long now) {
-			return gcra.debt(this.whole - now, this.fraction);
+			long owed = this.whole - now;
+			Gcra.Debt debt = gcra.debt(owed, this.fraction);
+			if (debt.whole() < owed || (debt.whole() == owed && debt.fraction() < this.fraction)) {
+				owes(debt, now);
+			}
+			return debt;
 		}
 
 		void owes(Gcra.Debt debt, long now) {

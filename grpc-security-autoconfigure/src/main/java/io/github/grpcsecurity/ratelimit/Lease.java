@@ -34,6 +34,9 @@ final class Lease<W> {
 
 	private long held;
 
+	/** Handed out while the store did not answer in time: paid with what comes next. */
+	private long due;
+
 	/** When what is held has to be given back. */
 	private long expires;
 
@@ -116,6 +119,7 @@ final class Lease<W> {
 	synchronized @Nullable Answer take(RateLimitPermit permit, long now) {
 		if (!permit.rule().equals(this.rule)) {
 			this.held = worth(this.held, this.rule.gcra(), permit.rule().gcra());
+			this.due = Math.min(this.due, permit.rule().gcra().burst());
 			adopt(permit.rule());
 			this.knownUntil = now;
 			this.pausedUntil = now;
@@ -218,8 +222,9 @@ final class Lease<W> {
 			sum = Math.min(sum + each.cost, LeasablePermits.MAX_BATCH);
 			least = Math.min(least, each.cost);
 		}
-		long must = this.waiting.isEmpty() ? 0 : Math.max(0, sum - this.held);
-		least = this.waiting.isEmpty() ? 1 : Math.max(0, Math.min(least, LeasablePermits.MAX_BATCH) - this.held);
+		long must = Math.min(Math.max(0, sum + this.due - this.held), LeasablePermits.MAX_BATCH);
+		least = (this.due > 0 || this.waiting.isEmpty()) ? 1
+				: Math.max(0, Math.min(least, LeasablePermits.MAX_BATCH) - this.held);
 		adapt(now);
 		long want = Math.max(0, this.batch - this.held);
 		Flight started = new Flight(new Draw(this.rule, this.key, least, must, want,
@@ -259,6 +264,9 @@ final class Lease<W> {
 	synchronized List<W> land(Flight ended, @Nullable Grant grant, long now) {
 		if (grant != null) {
 			this.held += worth(grant.permits(), ended.draw.rule().gcra(), this.rule.gcra());
+			long paid = Math.min(this.due, this.held);
+			this.held -= paid;
+			this.due -= paid;
 			this.expires = now + this.terms.ttl().toNanos();
 			this.debt = grant.debt();
 			this.debtAt = now;
@@ -296,6 +304,34 @@ final class Lease<W> {
 		return woken;
 	}
 
+	/** Permits were handed out although the store had not granted them. */
+	synchronized void overdraw(long permits, long now) {
+		long paid = Math.min(permits, live(now));
+		this.held -= paid;
+		// Nobody is locked out for longer than a full burst does
+		this.due = Math.min(this.due + permits - paid, this.rule.gcra().burst());
+	}
+
+	/**
+	 * Takes what a draw brought and nobody may keep, because calls that waited for it are
+	 * gone, or needed more: beyond a batch it is to be left to other servers.
+	 */
+	synchronized long excess(long now) {
+		long keep = (this.maxBatch > 1) ? this.maxBatch : 0;
+		if (this.flight != null || !this.waiting.isEmpty() || this.held <= keep) {
+			return 0;
+		}
+		return leave(this.held - keep, now);
+	}
+
+	private long leave(long permits, long now) {
+		long left = Math.min(permits, LeasablePermits.MAX_BATCH);
+		this.held -= left;
+		// What the key owed when it had been granted is not what it owes without it
+		this.knownUntil = now;
+		return left;
+	}
+
 	/** Permits were handed out in another way, which says what the key owes. */
 	synchronized void owes(Gcra.Debt other, long now) {
 		this.owed = other.whole();
@@ -313,9 +349,7 @@ final class Lease<W> {
 		if (this.held <= 0 || (!all && !idle && now - this.expires < 0)) {
 			return 0;
 		}
-		long unused = Math.min(this.held, LeasablePermits.MAX_BATCH);
-		this.held -= unused;
-		return unused;
+		return leave(this.held, now);
 	}
 
 	/** A draw that gives unused permits back. */

@@ -11,10 +11,13 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongConsumer;
@@ -73,13 +76,15 @@ public final class LeasingPermits implements SharedPermits {
 
 	private final int maxKeys;
 
-	private final ScheduledExecutorService timer;
+	private final Executor executor;
 
 	private final LongSupplier nanoClock;
 
 	private final Map<String, Table> tables = new ConcurrentHashMap<>();
 
-	private final Future<?> sweeping;
+	private final Future<?> sweeps;
+
+	private final AtomicBoolean sweeping = new AtomicBoolean();
 
 	/**
 	 * Creates leases.
@@ -89,12 +94,13 @@ public final class LeasingPermits implements SharedPermits {
 	 * above 1
 	 * @param budget how long a call may wait
 	 * @param maxKeys how many keys are kept at most for each rule
-	 * @param timer gives unused permits back
+	 * @param timer tells when to give unused permits back
+	 * @param executor gives them back, which may take a while if there are many keys
 	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
 	 * @throws IllegalArgumentException if a number is out of range
 	 */
 	public LeasingPermits(LeasablePermits shared, Duration ttl, double maxShare, Duration budget, int maxKeys,
-			ScheduledExecutorService timer, LongSupplier nanoClock) {
+			ScheduledExecutorService timer, Executor executor, LongSupplier nanoClock) {
 		if (ttl.isZero() || ttl.isNegative()) {
 			throw new IllegalArgumentException("ttl must be longer than zero");
 		}
@@ -109,10 +115,10 @@ public final class LeasingPermits implements SharedPermits {
 		Duration pause = (ttl.dividedBy(4).compareTo(PAUSE) < 0) ? ttl.dividedBy(4) : PAUSE;
 		this.terms = new Lease.Terms(ttl, maxShare, budget, pause, MEMORY, giveUp);
 		this.maxKeys = maxKeys;
-		this.timer = timer;
+		this.executor = executor;
 		this.nanoClock = nanoClock;
 		long interval = Math.max(ttl.toNanos() / 2, 1_000_000);
-		this.sweeping = this.timer.scheduleWithFixedDelay(this::sweep, interval, interval, TimeUnit.NANOSECONDS);
+		this.sweeps = timer.scheduleWithFixedDelay(this::sweep, interval, interval, TimeUnit.NANOSECONDS);
 	}
 
 	@Override
@@ -138,7 +144,7 @@ public final class LeasingPermits implements SharedPermits {
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
 		for (RateLimitPermit permit : permits) {
-			if (permit.cost() > LeasablePermits.MAX_BATCH || lease(permit) == null) {
+			if (!leasable(permit) || lease(permit) == null) {
 				return this.shared.tryAcquire(permits);
 			}
 		}
@@ -246,10 +252,7 @@ public final class LeasingPermits implements SharedPermits {
 			}
 		}
 		draw(needed, false);
-		List<Call> ready = joined.stream().filter(Call::landed).toList();
-		if (!ready.isEmpty()) {
-			resolve(ready);
-		}
+		served(joined.stream().filter(Call::landed).toList());
 	}
 
 	/** Queues a call; false if there is no room to do so. */
@@ -275,12 +278,21 @@ public final class LeasingPermits implements SharedPermits {
 
 	/** Takes the very permits of a call, and no more. */
 	private void ask(Call call) {
-		this.shared.tryAcquire(call.permits).whenComplete((decision, failure) -> {
+		CompletableFuture<RateLimitDecision> asked = this.shared.tryAcquire(call.permits).toCompletableFuture();
+		CompletionStage<RateLimitDecision> taken = asked;
+		taken.whenComplete((decision, failure) -> {
 			if (failure != null) {
 				call.answer.completeExceptionally(failure);
 			}
 			else {
 				call.answer.complete(decision);
+			}
+		});
+		CompletionStage<RateLimitDecision> end = call.answer;
+		end.whenComplete((decision, failure) -> {
+			if (call.answer.isCancelled()) {
+				// What has not been sent yet must not take permits later
+				asked.cancel(false);
 			}
 		});
 	}
@@ -338,18 +350,55 @@ public final class LeasingPermits implements SharedPermits {
 			}
 			return;
 		}
-		List<Call> ready = woken.stream().filter(Call::landed).toList();
-		if (!ready.isEmpty()) {
-			resolve(ready);
+		served(woken.stream().filter(Call::landed).toList());
+	}
+
+	/**
+	 * Decides about calls that got what they waited for, and leaves the rest to others.
+	 */
+	private void served(List<Call> ready) {
+		if (ready.isEmpty()) {
+			return;
 		}
+		resolve(ready);
+		long now = this.nanoClock.getAsLong();
+		List<Draw> draws = new ArrayList<>();
+		for (Call call : ready) {
+			for (RateLimitPermit permit : call.permits) {
+				Lease<Call> lease = known(permit);
+				long excess = (lease != null) ? lease.excess(now) : 0;
+				if (lease != null && excess > 0) {
+					draws.add(lease.giveBack(excess));
+				}
+			}
+		}
+		send(draws, new ArrayList<>());
 	}
 
 	@Override
 	public void counted(RateLimitPermit permit, Gcra.Debt debt) {
-		Lease<Call> lease = lease(permit);
+		Lease<Call> lease = leasable(permit) ? lease(permit) : null;
 		if (lease != null) {
 			lease.owes(debt, this.nanoClock.getAsLong());
 		}
+		else {
+			this.shared.counted(permit, debt);
+		}
+	}
+
+	@Override
+	public void overdrawn(RateLimitPermit permit) {
+		Lease<Call> lease = leasable(permit) ? known(permit) : null;
+		if (lease != null) {
+			lease.overdraw(permit.cost(), this.nanoClock.getAsLong());
+		}
+		else {
+			this.shared.overdrawn(permit);
+		}
+	}
+
+	private static boolean leasable(RateLimitPermit permit) {
+		return permit.cost() <= LeasablePermits.MAX_BATCH;
 	}
 
 	@Override
@@ -383,7 +432,7 @@ public final class LeasingPermits implements SharedPermits {
 	 */
 	@Override
 	public void close() {
-		this.sweeping.cancel(false);
+		this.sweeps.cancel(false);
 		try {
 			release().toCompletableFuture().get(CLOSE_MILLIS, TimeUnit.MILLISECONDS);
 		}
@@ -398,7 +447,28 @@ public final class LeasingPermits implements SharedPermits {
 		}
 	}
 
+	/** Goes through all keys, which must not keep the timer from what is due. */
 	private void sweep() {
+		if (!this.sweeping.compareAndSet(false, true)) {
+			return;
+		}
+		try {
+			this.executor.execute(() -> {
+				try {
+					sweepAll();
+				}
+				finally {
+					this.sweeping.set(false);
+				}
+			});
+		}
+		catch (RejectedExecutionException ex) {
+			// The application is going down
+			this.sweeping.set(false);
+		}
+	}
+
+	private void sweepAll() {
 		giveBack(false);
 		long now = this.nanoClock.getAsLong();
 		this.tables.values().forEach((table) -> table.sweep(now));

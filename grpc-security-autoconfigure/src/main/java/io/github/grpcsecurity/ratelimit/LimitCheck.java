@@ -92,18 +92,32 @@ final class LimitCheck implements CallCheck {
 		for (int i = 0; i < size; i++) {
 			Limit limit = this.limits.get(i);
 			String key = keys[i];
-			if (key != null && !limit.replaced(keys)) {
+			if (key != null && !replaced(i, keys)) {
 				permits.add(new RateLimitPermit(limit.rule, key, limit.cost));
 			}
 		}
 		if (permits.isEmpty()) {
 			return Verdict.proceed();
 		}
-		CompletionStage<RateLimitDecision> answer = this.limiter.tryAcquire(permits);
+		CompletionStage<RateLimitDecision> answer = this.limiter.tryAcquire(permits, LimitWait.of(call));
 		if (answer instanceof CompletableFuture<RateLimitDecision> future && future.isDone()) {
 			return verdict(call, permits, future.join(), this.observer);
 		}
-		return Verdict.pending(answer.thenApply((decision) -> verdict(call, permits, decision, this.observer)));
+		Runnable waited = LimitWait.start(call);
+		return Verdict.pending(answer.thenApply((decision) -> {
+			waited.run();
+			return verdict(call, permits, decision, this.observer);
+		}));
+	}
+
+	/** Whether another rule, which has a key for this call, counts it instead. */
+	private boolean replaced(int limit, @Nullable String[] keys) {
+		for (int other : this.limits.get(limit).replacedBy) {
+			if (keys[other] != null && !replaced(other, keys)) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/** Tells everybody what was decided, for calls and for messages alike. */
@@ -177,16 +191,6 @@ final class LimitCheck implements CallCheck {
 			this.cost = cost;
 			this.replacedBy = replacedBy;
 			this.replacedByNames = replacedByNames;
-		}
-
-		/** Whether another rule, which has a key for this call, counts it instead. */
-		boolean replaced(@Nullable String[] keys) {
-			for (int other : this.replacedBy) {
-				if (keys[other] != null) {
-					return true;
-				}
-			}
-			return false;
 		}
 
 		@Override

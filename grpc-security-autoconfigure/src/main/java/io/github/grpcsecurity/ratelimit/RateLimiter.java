@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletionStage;
 
@@ -23,5 +24,16 @@ public interface RateLimiter {
 	 * {@code UNAVAILABLE}.
 	 */
 	CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits);
+
+	/**
+	 * Takes the permits of a call that has waited for others before, in an earlier stage.
+	 * @param permits what the call asks for, each rule at most once
+	 * @param waited how long it has waited, which is to be taken off the time that it may
+	 * wait now
+	 * @return the decision, as above
+	 */
+	default CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits, Duration waited) {
+		return tryAcquire(permits);
+	}
 
 }

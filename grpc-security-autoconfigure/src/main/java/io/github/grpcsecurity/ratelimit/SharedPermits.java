@@ -66,6 +66,14 @@ public interface SharedPermits extends RateLimiter, AutoCloseable {
 	}
 
 	/**
+	 * Permits were handed out because these did not answer in time, though they may soon:
+	 * the next ones that are taken have to pay for it.
+	 * @param permit what was handed out
+	 */
+	default void overdrawn(RateLimitPermit permit) {
+	}
+
+	/**
 	 * How many commands were sent to the store of permits.
 	 * @return the number since this was created
 	 */

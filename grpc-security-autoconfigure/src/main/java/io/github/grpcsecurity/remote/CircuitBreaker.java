@@ -25,8 +25,8 @@ public final class CircuitBreaker {
 
 	private final AtomicInteger failures = new AtomicInteger();
 
-	/** When the first of the failures in a row happened. */
-	private volatile long failingSince;
+	/** When the first of the failures in a row happened. Guarded by this. */
+	private long failingSince;
 
 	// Written under the lock only; read by every call
 	private volatile boolean closed;
@@ -103,21 +103,17 @@ public final class CircuitBreaker {
 	 * Reports a failure.
 	 * @return whether that opened the breaker
 	 */
-	public boolean failed() {
+	public synchronized boolean failed() {
 		int count = this.failures.incrementAndGet();
 		long now = this.nanoClock.getAsLong();
 		if (count == 1) {
 			this.failingSince = now;
 		}
-		return count >= this.threshold && now - this.failingSince >= this.patienceNanos && open();
-	}
-
-	private synchronized boolean open() {
-		if (!this.closed) {
+		if (!this.closed || count < this.threshold || now - this.failingSince < this.patienceNanos) {
 			return false;
 		}
 		this.closed = false;
-		this.since = this.nanoClock.getAsLong();
+		this.since = now;
 		return true;
 	}
 

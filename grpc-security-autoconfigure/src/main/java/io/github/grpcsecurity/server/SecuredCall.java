@@ -423,6 +423,16 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * What a check keeps about this call, if it has begun to.
+	 * @param type the type of what is kept
+	 * @param <T> the type
+	 * @return what {@link #state(Class, Supplier)} made; {@code null} before
+	 */
+	public synchronized <T> @Nullable T state(Class<T> type) {
+		return (this.states != null) ? type.cast(this.states.get(type)) : null;
+	}
+
+	/**
 	 * Runs something when the call is over, however it ends: the place to give back a
 	 * permit. Every callback runs exactly once, on the thread that ends the call, or here
 	 * and now when the call has ended already.

@@ -4,12 +4,16 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import org.awaitility.Awaitility;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -176,6 +180,94 @@ class FailoverRateLimiterTests {
 	}
 
 	@Test
+	void tryAcquireWhenOneOfSeveralPlacesIsDownThenTheOthersAreStillAsked(CapturedOutput output) {
+		FailoverRateLimiter limiter = connected();
+		this.shared.down.add("place-a");
+		for (int i = 0; i < 6; i++) {
+			assertThat(get(limiter.tryAcquire(permits("a", this.allow))).fallback()).isTrue();
+			assertThat(get(limiter.tryAcquire(permits("b", this.allow))).fallback()).isFalse();
+			this.clock.advance(Duration.ofMillis(100));
+		}
+		assertThat(limiter.fallbackActive()).isTrue();
+		assertThat(output).contains("Shared rate limits cannot be asked for at place-a; each rule does what its"
+				+ " on-failure says: java.lang.IllegalStateException: down");
+		int before = this.shared.asked;
+
+		for (int i = 0; i < 100; i++) {
+			assertThat(get(limiter.tryAcquire(permits("a", this.allow))).fallback()).isTrue();
+		}
+
+		assertThat(this.shared.asked).isEqualTo(before);
+		assertThat(get(limiter.tryAcquire(permits("b", this.allow))).fallback()).isFalse();
+		this.shared.down.clear();
+		this.clock.advance(Duration.ofMillis(500));
+		Awaitility.await().until(() -> !get(limiter.tryAcquire(permits("a", this.allow))).fallback());
+		assertThat(this.shared.samples).extracting(RateLimitPermit::key).containsOnly("a");
+		assertThat(limiter.fallbackActive()).isFalse();
+		assertThat(output).contains("Shared rate limits can be asked for again at place-a");
+	}
+
+	@Test
+	void tryAcquireWhenACallNeedsAPlaceThatIsDownThenItIsDecidedWithoutAll() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.down.add("place-a");
+		List<RateLimitPermit> both = List.of(permits("b", this.local).get(0), permits("a", this.allow).get(0));
+		for (int i = 0; i < 6; i++) {
+			get(limiter.tryAcquire(permits("a", this.allow)));
+			this.clock.advance(Duration.ofMillis(100));
+		}
+
+		for (int i = 0; i < 4; i++) {
+			assertThat(get(limiter.tryAcquire(both)).permitted()).isTrue();
+		}
+		assertThat(get(limiter.tryAcquire(both)).permitted()).isFalse();
+		// And the place that is well hears of it
+		assertThat(this.shared.counted).contains("b");
+	}
+
+	@Test
+	void fallbackActiveWhenNobodyCallsThenEndsAllTheSame() {
+		this.shared.mode = Mode.FAILING;
+		try (FailoverRateLimiter limiter = new FailoverRateLimiter(this.shared,
+				new InMemoryRateLimiter(100, System::nanoTime), List.of(this.local), 1, Duration.ofSeconds(5),
+				this.timer, System::nanoTime)) {
+			limiter.connect();
+			Awaitility.await().until(() -> this.shared.asked > 1);
+
+			this.shared.mode = Mode.ANSWERING;
+
+			Awaitility.await().until(() -> !limiter.fallbackActive());
+		}
+	}
+
+	@Test
+	void tryAcquireWhenACallHasWaitedBeforeThenItWaitsForTheRestOfTheBudgetOnly() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.mode = Mode.SILENT;
+		int before = this.shared.asked;
+
+		assertThat(limiter.tryAcquire(permits("a", this.allow), Duration.ofMillis(20)).toCompletableFuture()).isDone();
+		assertThat(this.shared.asked).isEqualTo(before);
+		assertThat(limiter.tryAcquire(permits("a", this.allow), Duration.ofMillis(19)).toCompletableFuture())
+			.isNotDone();
+		// What is at hand, or answers at once, costs no time
+		this.shared.mode = Mode.ANSWERING;
+		assertThat(get(limiter.tryAcquire(permits("a", this.allow), Duration.ofMillis(19))).fallback()).isFalse();
+	}
+
+	@Test
+	void tryAcquireWhenSharedIsLateThenItHearsWhatWasHandedOut() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.mode = Mode.SILENT;
+		for (int i = 0; i < 6; i++) {
+			get(limiter.tryAcquire(permits("a", this.local, this.allow)));
+		}
+
+		// What rules let pass uncounted, and what the local count refused, is not owed
+		assertThat(this.shared.overdrawn).containsExactly("a", "a", "a", "a");
+	}
+
+	@Test
 	void tryAcquireWhenFailuresAreNotInARowThenSharedIsStillAsked() {
 		FailoverRateLimiter limiter = connected();
 		for (int i = 0; i < 20; i++) {
@@ -230,25 +322,53 @@ class FailoverRateLimiterTests {
 
 		private final List<CompletableFuture<RateLimitDecision>> pending = new ArrayList<>();
 
-		private Mode mode = Mode.ANSWERING;
+		private volatile Mode mode = Mode.ANSWERING;
 
-		private int asked;
+		private volatile int asked;
 
 		private boolean closed;
 
+		private final Set<String> down = ConcurrentHashMap.newKeySet();
+
+		private final List<RateLimitPermit> samples = new CopyOnWriteArrayList<>();
+
+		private final List<String> counted = new CopyOnWriteArrayList<>();
+
+		private final List<String> overdrawn = new CopyOnWriteArrayList<>();
+
+		@Override
+		public String place(RateLimitPermit permit) {
+			// Most tests know of one place alone
+			return (permit.key().length() == 1 && !this.down.isEmpty()) ? "place-" + permit.key() : EVERYWHERE;
+		}
+
+		@Override
+		public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+			this.counted.add(permit.key());
+		}
+
+		@Override
+		public void overdrawn(RateLimitPermit permit) {
+			this.overdrawn.add(permit.key());
+		}
+
 		@Override
 		public CompletionStage<?> connect(Collection<RateLimitPermit> samples) {
+			this.samples.addAll(samples);
 			return CompletableFuture.completedFuture(null);
 		}
 
 		@Override
 		public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
-			return tryAcquire(List.of());
+			return tryAcquire((sample != null) ? List.of(sample) : List.of());
 		}
 
 		@Override
 		public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
 			this.asked++;
+			if (permits.stream().anyMatch((permit) -> this.down.contains(place(permit)))) {
+				return CompletableFuture.failedFuture(new IllegalStateException("down"));
+			}
 			return switch (this.mode) {
 				case ANSWERING -> CompletableFuture.completedFuture(
 						RateLimitDecision.of(permits, permits.stream().map((permit) -> Gcra.Debt.NONE).toList()));

@@ -61,6 +61,31 @@ class GcraTests {
 		}
 	}
 
+	/** What others do: a counter that starts anew with each second. */
+	@Test
+	void admitsAroundTheEdgeOfASecondWhenOthersAdmitTwiceTheLimitThenHalfOfThat() {
+		int limit = 100;
+		Gcra gcra = new Gcra(limit, SECOND, limit, 1);
+		long until = 0;
+		int exact = 0;
+		int windows = 0;
+		int[] counters = new int[2];
+		// Ten times the limit, from a tenth of a second before the edge to one after it
+		for (long now = 900_000; now < 1_100_000; now += 1000) {
+			if (counters[(int) (now / 1_000_000)]++ < limit) {
+				windows++;
+			}
+			Debt debt = gcra.debt(until - now, 0);
+			if (gcra.admits(debt, 1)) {
+				until = now + debt.plus(gcra, 1).whole();
+				exact++;
+			}
+		}
+
+		assertThat(windows).isEqualTo(2 * limit);
+		assertThat(exact).isBetween(limit, limit + limit / 5);
+	}
+
 	@Test
 	void retryAfterWhenWaitedExactlyThatLongThenAdmitted() {
 		Gcra gcra = new Gcra(7, SECOND, 7, 3);

@@ -91,6 +91,21 @@ class InMemoryRateLimiterTests {
 	}
 
 	@Test
+	void tryAcquireWhenALimitGetsShorterThenOldDebtsLockNobodyOutForLongerThanTheNewBurst() {
+		RateLimitRule day = rule("r", "peer", new Gcra(10_000, Duration.ofDays(1), 10_000, 10_000));
+		this.limiter.decide(permits("a", day));
+		RateLimitRule second = rule("r", 20, Duration.ofSeconds(1));
+
+		RateLimitDecision refused = this.limiter.decide(permits("a", second));
+		assertThat(refused.permitted()).isFalse();
+		assertThat(refused.denial().retryAfter()).isEqualTo(Duration.ofMillis(50));
+		this.clock.advance(Duration.ofMillis(50));
+		assertThat(this.limiter.decide(permits("a", second)).permitted()).isTrue();
+		this.clock.advance(Duration.ofSeconds(1));
+		assertThat(this.limiter.decide(permits("a", second)).results().get(0).remaining()).isEqualTo(19);
+	}
+
+	@Test
 	void tryAcquireWhenKeysDifferThenTheyDoNotShare() {
 		RateLimitRule rule = rule("r", 1, SECOND);
 

@@ -99,7 +99,7 @@ public final class LeaseWorker {
 		void add(int rate) {
 			RedisRateLimiter redis = new RedisRateLimiter(this.connectionFactory, "load:", Runnable::run);
 			LeasingPermits leases = new LeasingPermits(redis, Duration.ofSeconds(1), 0.1, this.budget, 1000, this.timer,
-					System::nanoTime);
+					Runnable::run, System::nanoTime);
 			FailoverRateLimiter limiter = new FailoverRateLimiter(leases,
 					new InMemoryRateLimiter(1000, System::nanoTime), List.of(this.rule), this.servers, this.budget,
 					this.timer, System::nanoTime);

@@ -46,7 +46,8 @@ class LeasingPermitsTests {
 	}
 
 	private LeasingPermits leases(int maxKeys) {
-		return new LeasingPermits(this.store, SECOND, 0.1, Duration.ofMillis(20), maxKeys, this.timer, this.clock);
+		return new LeasingPermits(this.store, SECOND, 0.1, Duration.ofMillis(20), maxKeys, this.timer, Runnable::run,
+				this.clock);
 	}
 
 	/** As the failover limiter asks. */
@@ -239,10 +240,84 @@ class LeasingPermitsTests {
 	void tryAcquireWhenNobodyWaitsAnyMoreThenPermitIsLeftToOthers() {
 		this.store.silent = true;
 		ask(this.leases, permits("a", this.slow)).cancel(false);
+		ask(this.leases, permits("a", this.hot)).cancel(false);
+		this.store.answer();
 		this.store.answer();
 
-		assertThat(this.leases.leased("slow")).isEqualTo(1);
-		assertThat(this.leases.atHand(permits("a", this.slow)).permitted()).isTrue();
+		// Batches are kept, but where there are none, others may need the permit
+		assertThat(this.leases.leased("slow")).isZero();
+		assertThat(this.store.taken("slow")).isZero();
+		assertThat(this.leases.leased("hot")).isEqualTo(1);
+		assertThat(this.leases.atHand(permits("a", this.hot)).permitted()).isTrue();
+	}
+
+	@Test
+	void tryAcquireWhenADrawBringsTooLittleForACallThenItGoesBackAtOnce() {
+		RateLimitRule exact = rule("exact", 15, Duration.ofHours(1));
+		admitted(exact);
+		this.store.silent = true;
+		CompletableFuture<RateLimitDecision> first = ask(this.leases, List.of(new RateLimitPermit(exact, "a", 10)));
+		CompletableFuture<RateLimitDecision> second = ask(this.leases, List.of(new RateLimitPermit(exact, "a", 10)));
+		this.store.silent = false;
+		this.store.answer();
+		this.store.answer();
+
+		assertThat(List.of(first, second)).filteredOn((answer) -> answer.join().permitted()).hasSize(1);
+		assertThat(this.leases.leased("exact")).isZero();
+		LeasingPermits other = leases(10);
+		for (int i = 0; i < 4; i++) {
+			assertThat(ask(other, permits("a", exact)).join().permitted()).isTrue();
+		}
+		assertThat(ask(other, permits("a", exact)).join().permitted()).isFalse();
+	}
+
+	@Test
+	void overdrawnWhenACallDidNotWaitForItsPermitThenTheNextOnesPay() {
+		for (RateLimitRule rule : List.of(this.slow, this.hot)) {
+			this.store.silent = true;
+			CompletableFuture<RateLimitDecision> late = ask(this.leases, permits("a", rule));
+			late.cancel(false);
+			this.leases.overdrawn(permits("a", rule).get(0));
+			this.store.answer();
+			this.store.silent = false;
+
+			// The one that came late was the one that had been handed out
+			assertThat(this.leases.leased(rule.name())).isZero();
+			assertThat(this.store.taken(rule.name())).isEqualTo(1);
+		}
+
+		this.leases.overdrawn(permits("a", this.slow).get(0));
+		int admitted = 0;
+		while (admitted(this.slow)) {
+			admitted++;
+		}
+		assertThat(admitted).isEqualTo(3);
+	}
+
+	@Test
+	void overdrawnWhenItHappensAllTheTimeThenNobodyIsLockedOutForLongerThanABurst() {
+		admitted(this.slow);
+		for (int i = 0; i < 1000; i++) {
+			this.leases.overdrawn(permits("a", this.slow).get(0));
+		}
+		this.clock.advance(Duration.ofHours(1));
+		admitted(this.slow);
+
+		this.clock.advance(Duration.ofMinutes(24));
+		assertThat(admitted(this.slow)).isTrue();
+	}
+
+	@Test
+	void countedWhenPermitsAreNotLeasedThenTheStoreHearsOfItAtOnce() {
+		LeasingPermits small = leases(1);
+		ask(small, permits("a", this.slow)).join();
+		Gcra.Debt debt = this.slow.gcra().price(1);
+
+		small.counted(permits("b", this.slow).get(0), debt);
+		small.counted(new RateLimitPermit(this.hot, "a", LeasablePermits.MAX_BATCH + 1), debt);
+		small.counted(permits("a", this.slow).get(0), debt);
+
+		assertThat(this.store.counted).containsExactly("slowb", "hota");
 	}
 
 	@Test
@@ -256,7 +331,8 @@ class LeasingPermitsTests {
 			.withCauseInstanceOf(TimeoutException.class);
 		first.cancel(false);
 		this.store.answer();
-		assertThat(this.leases.atHand(permits("a", this.slow)).permitted()).isTrue();
+		this.store.silent = false;
+		assertThat(admitted(this.slow)).isTrue();
 	}
 
 	@Test
@@ -333,7 +409,7 @@ class LeasingPermitsTests {
 	void tryAcquireWhenMillionsOfRandomKeysCallThenHeapStaysFlat() {
 		int keys = Integer.getInteger("tests.random-keys", 500_000);
 		LeasingPermits many = new LeasingPermits(new Endless(), SECOND, 0.1, Duration.ofMillis(20), 10_000, this.timer,
-				this.clock);
+				Runnable::run, this.clock);
 		FailoverRateLimiter limiter = new FailoverRateLimiter(many, new InMemoryRateLimiter(10_000, this.clock),
 				List.of(this.hot), 1, SECOND, this.timer, this.clock);
 		limiter.connect();
@@ -377,12 +453,12 @@ class LeasingPermitsTests {
 
 	@Test
 	void createWhenNumberIsOutOfRangeThenRefused() {
-		assertThatIllegalArgumentException()
-			.isThrownBy(() -> new LeasingPermits(this.store, Duration.ZERO, 0.1, SECOND, 10, this.timer, this.clock));
-		assertThatIllegalArgumentException()
-			.isThrownBy(() -> new LeasingPermits(this.store, SECOND, 1.1, SECOND, 10, this.timer, this.clock));
-		assertThatIllegalArgumentException()
-			.isThrownBy(() -> new LeasingPermits(this.store, SECOND, 0.1, SECOND, 0, this.timer, this.clock));
+		assertThatIllegalArgumentException().isThrownBy(() -> new LeasingPermits(this.store, Duration.ZERO, 0.1, SECOND,
+				10, this.timer, Runnable::run, this.clock));
+		assertThatIllegalArgumentException().isThrownBy(
+				() -> new LeasingPermits(this.store, SECOND, 1.1, SECOND, 10, this.timer, Runnable::run, this.clock));
+		assertThatIllegalArgumentException().isThrownBy(
+				() -> new LeasingPermits(this.store, SECOND, 0.1, SECOND, 0, this.timer, Runnable::run, this.clock));
 	}
 
 	/** Runs nothing by itself. */
@@ -451,6 +527,13 @@ class LeasingPermitsTests {
 		private boolean failing;
 
 		private boolean closed;
+
+		private final List<String> counted = new ArrayList<>();
+
+		@Override
+		public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+			this.counted.add(permit.rule().name() + permit.key());
+		}
 
 		private long micros() {
 			return (LeasingPermitsTests.this.clock.getAsLong() - this.origin) / 1000;

@@ -42,7 +42,8 @@ class MessageLeaseIT {
 			Duration budget = Duration.ofSeconds(5);
 			FailoverRateLimiter limiter = new FailoverRateLimiter(
 					new LeasingPermits(new RedisRateLimiter(connections, "test:", threads.executor()),
-							Duration.ofSeconds(1), 0.1, budget, 1000, threads.scheduler(), System::nanoTime),
+							Duration.ofSeconds(1), 0.1, budget, 1000, threads.scheduler(), threads.executor(),
+							System::nanoTime),
 					new InMemoryRateLimiter(1000, System::nanoTime), List.of(rule), 1, budget, threads.scheduler(),
 					System::nanoTime);
 			limiter.connect();

@@ -97,6 +97,20 @@ class RateLimitChangeIT {
 	}
 
 	@Test
+	void callWhenARuleThatReplacesIsReplacedItselfThenItReplacesNone() {
+		RateLimitRule general = rule("general", 2, HOUR);
+		RateLimitRule middle = replaces(rule("middle", 10, HOUR), "general");
+		RateLimitRule special = methods(replaces(rule("special", 5, HOUR), "middle"), CallType.UNARY.method());
+		try (TestServer server = serve(general, middle, special)) {
+			// Only the special rule counts besides the general one, which nobody replaces
+			assertThat(admitted(server, CallType.UNARY)).isEqualTo(2);
+			assertThat(count("middle", Outcome.ALLOWED)).isZero();
+			assertThat(count("general", Outcome.ALLOWED)).isEqualTo(2);
+			assertThat(admitted(server, CallType.BIDI)).isEqualTo(10);
+		}
+	}
+
+	@Test
 	void callWhenSpecificRuleHasNoKeyForItThenTheGeneralOneCounts() {
 		RateLimitKey nobody = RateLimitKey.of("nobody", new RateLimitKeyResolver() {
 			@Override
@@ -168,7 +182,7 @@ class RateLimitChangeIT {
 			LettuceConnectionFactory factory = redis.connectionFactory();
 			RedisRateLimiter shared = new RedisRateLimiter(factory, "it:", threads.executor());
 			SharedPermits permits = (leases == Leases.OFF) ? shared : new LeasingPermits(shared, Duration.ofSeconds(1),
-					0.1, Duration.ofSeconds(5), 100, threads.scheduler(), System::nanoTime);
+					0.1, Duration.ofSeconds(5), 100, threads.scheduler(), threads.executor(), System::nanoTime);
 			try (FailoverRateLimiter limiter = new FailoverRateLimiter(permits, inMemory(), rules.all(), 1,
 					Duration.ofSeconds(5), threads.scheduler(), System::nanoTime);
 					TestServer server = serve(limiter, rules)) {

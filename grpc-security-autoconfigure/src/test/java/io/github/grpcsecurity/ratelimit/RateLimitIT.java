@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -531,12 +532,41 @@ class RateLimitIT {
 
 				mortal.restart();
 				awaitShared(limiter);
-				assertThat(CallType.UNARY.call(server.channel()).code()).isEqualTo(Code.OK);
+				// What was counted meanwhile is not forgotten, though Redis has lost its data
+				assertThat(CallType.UNARY.call(server.channel()).code())
+					.isEqualTo((onFailure == OnFailure.LOCAL) ? Code.RESOURCE_EXHAUSTED : Code.OK);
+				assertThat(this.notes.get(this.notes.size() - 1)).doesNotContainKey("rate_limit.fallback");
 			}
 			finally {
 				factory.destroy();
 			}
 		}
+	}
+
+	@Test
+	void callWhenItHasWaitedInOneStageThenTheNextOneHearsOfIt() {
+		List<Duration> waits = java.util.Collections.synchronizedList(new ArrayList<>());
+		RateLimiter late = new RateLimiter() {
+			@Override
+			public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
+				throw new IllegalStateException("not asked");
+			}
+
+			@Override
+			public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits, Duration waited) {
+				waits.add(waited);
+				return CompletableFuture.supplyAsync(
+						() -> RateLimitDecision.of(permits, permits.stream().map((permit) -> Gcra.Debt.NONE).toList()),
+						CompletableFuture.delayedExecutor(30, TimeUnit.MILLISECONDS));
+			}
+		};
+		try (TestServer server = serve(late, rule("peer", 5, HOUR), rule("user", "principal", 5, HOUR))) {
+			assertThat(CallType.UNARY.call(server.channel(), user("alice"), "a").code()).isEqualTo(Code.OK);
+		}
+
+		assertThat(waits).hasSize(2);
+		assertThat(waits.get(0)).isZero();
+		assertThat(waits.get(1)).isGreaterThanOrEqualTo(Duration.ofMillis(30));
 	}
 
 	@Test

@@ -94,6 +94,11 @@ public final class TestTcpProxy implements AutoCloseable {
 		this.links.forEach((link) -> link.dead = true);
 	}
 
+	/** Ends all connections, as a firewall does that has lost track of them. */
+	public void cut() {
+		this.links.forEach(Link::close);
+	}
+
 	/** Forwards new connections again; old ones are dead and do not know. */
 	public void forward() {
 		this.forwarding.countDown();

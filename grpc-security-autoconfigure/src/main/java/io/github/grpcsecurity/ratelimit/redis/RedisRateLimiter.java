@@ -10,15 +10,18 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
@@ -35,6 +38,9 @@ import io.github.grpcsecurity.ratelimit.LeasablePermits;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.lettuce.core.AbstractRedisClient;
+import io.lettuce.core.RedisChannelHandler;
+import io.lettuce.core.RedisConnectionStateListener;
 import io.lettuce.core.RedisFuture;
 import io.lettuce.core.RedisNoScriptException;
 import io.lettuce.core.ScriptOutputType;
@@ -81,10 +87,15 @@ public final class RedisRateLimiter implements LeasablePermits {
 	/** So many keys most likely meet all nodes of a cluster. */
 	private static final int WARM_UP_KEYS = 16;
 
+	/** So many keys can owe something that Redis has not heard of. */
+	private static final int MAX_OWED = 100_000;
+
+	private static final long FORGET_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
+
 	private static final long WARN_INTERVAL_NANOS = Duration.ofMinutes(1).toNanos();
 
 	/** A tiny debt that is gone at once: shows that Redis can be written to. */
-	private static final List<byte[]> PROBE = Stream.of("1", "1", "1", "0", "1000", "0")
+	private static final List<byte[]> PROBE = Stream.of("1", "1", "1", "0", "1000", "0", "0")
 		.map(RedisRateLimiter::bytes)
 		.toList();
 
@@ -108,6 +119,27 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private final AtomicBoolean triedBefore = new AtomicBoolean();
 
 	private final AtomicLong nextWarning = new AtomicLong(System.nanoTime());
+
+	private final AtomicLong nextForgetting = new AtomicLong(System.nanoTime());
+
+	/**
+	 * Lettuce repeats commands whose connection broke before they were answered. To take
+	 * permits twice is bad, but to give them back twice would make some out of nothing.
+	 */
+	private final Set<Runnable> givingBack = ConcurrentHashMap.newKeySet();
+
+	private final RedisConnectionStateListener disconnected = new RedisConnectionStateListener() {
+		@Override
+		public void onRedisDisconnected(RedisChannelHandler<?, ?> connection) {
+			RedisRateLimiter.this.givingBack.forEach(Runnable::run);
+		}
+	};
+
+	// Guarded by this
+	private @Nullable AbstractRedisClient client;
+
+	/** Until when keys owe what was counted elsewhere during an outage. */
+	private final Map<String, Long> owed = new ConcurrentHashMap<>();
 
 	// Guarded by this
 	private @Nullable LettuceConnectionFactory ownFactory;
@@ -206,6 +238,11 @@ public final class RedisRateLimiter implements LeasablePermits {
 		if (factory == null) {
 			factory = ImpatientConnectionFactory.of(this.connectionFactory, PATIENCE);
 			this.ownFactory = factory.equals(this.connectionFactory) ? null : factory;
+		}
+		AbstractRedisClient current = factory.getNativeClient();
+		if (current != null && !current.equals(this.client)) {
+			current.addListener(this.disconnected);
+			this.client = current;
 		}
 		return factory;
 	}
@@ -316,7 +353,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 		if (groups.size() > 1) {
 			return tryAcquire(current, permits, keys, groups);
 		}
-		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments(permits));
+		CompletableFuture<List<Object>> sent = take(current, permits, keys);
 		CompletableFuture<RateLimitDecision> answer = sent.thenApply((reply) -> {
 			RateLimitDecision decision = RateLimitDecision.of(permits, debts(reply, permits.size()));
 			check(decision, reply);
@@ -340,7 +377,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 		List<CompletableFuture<?>> answers = new ArrayList<>();
 		for (List<Integer> group : groups) {
 			List<RateLimitPermit> asked = select(permits, group);
-			CompletableFuture<List<Object>> sent = run(current, this.gcra, select(keys, group), arguments(asked));
+			CompletableFuture<List<Object>> sent = take(current, asked, select(keys, group));
 			answers.add(sent.thenAccept((reply) -> {
 				List<Gcra.Debt> before = debts(reply, asked.size());
 				RateLimitDecision decision = RateLimitDecision.of(asked, before);
@@ -360,12 +397,16 @@ public final class RedisRateLimiter implements LeasablePermits {
 		end.whenComplete((nothing, failure) -> {
 			RateLimitDecision decision = (failure == null) ? RateLimitDecision.of(permits, List.of(debts)) : null;
 			if (decision == null || !decision.permitted() || !answer.complete(decision)) {
-				giveBack(taken);
-				if (decision != null) {
-					answer.complete(decision);
+				try {
+					giveBack(taken);
 				}
-				else if (failure != null) {
-					answer.completeExceptionally(failure);
+				finally {
+					if (decision != null) {
+						answer.complete(decision);
+					}
+					else if (failure != null) {
+						answer.completeExceptionally(failure);
+					}
 				}
 			}
 		});
@@ -373,9 +414,65 @@ public final class RedisRateLimiter implements LeasablePermits {
 	}
 
 	private void giveBack(Collection<RateLimitPermit> taken) {
-		draw(taken.stream()
-			.map((permit) -> new Draw(permit.rule(), permit.key(), 0, 0, 0, Math.min(permit.cost(), MAX_BATCH), 0))
-			.toList());
+		for (RateLimitPermit permit : taken) {
+			for (long left = permit.cost(); left > 0; left -= MAX_BATCH) {
+				draw(List.of(new Draw(permit.rule(), permit.key(), 0, 0, 0, Math.min(left, MAX_BATCH), 0)));
+			}
+		}
+	}
+
+	/** Asks one node, and tells it what it has not heard of. */
+	private CompletableFuture<List<Object>> take(Connection current, List<RateLimitPermit> permits, List<byte[]> keys) {
+		long now = System.nanoTime();
+		List<byte[]> arguments = new ArrayList<>(7 * permits.size());
+		Map<String, Long> told = Map.of();
+		for (RateLimitPermit permit : permits) {
+			Gcra gcra = permit.rule().gcra();
+			Gcra.Debt price = gcra.price(permit.cost());
+			arguments.add(bytes(permit.rule().shadow() ? "0" : "1"));
+			arguments.add(bytes(gcra.limit()));
+			arguments.add(bytes(price.whole()));
+			arguments.add(bytes(price.fraction()));
+			arguments.add(bytes(gcra.toleranceWhole()));
+			arguments.add(bytes(gcra.toleranceFraction()));
+			Long until = null;
+			if (!this.owed.isEmpty()) {
+				String name = name(permit.rule(), permit.key());
+				until = this.owed.remove(name);
+				if (until != null) {
+					told = told.isEmpty() ? new HashMap<>() : told;
+					told.put(name, until);
+				}
+			}
+			arguments.add(bytes((until != null) ? Math.max(0, (until - now) / 1000) : 0));
+		}
+		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments);
+		if (!told.isEmpty()) {
+			Map<String, Long> again = told;
+			CompletionStage<List<Object>> end = sent;
+			end.whenComplete((reply, failure) -> {
+				if (failure != null) {
+					again.forEach(this.owed::putIfAbsent);
+				}
+			});
+		}
+		return sent;
+	}
+
+	@Override
+	public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+		long now = System.nanoTime();
+		String name = name(permit.rule(), permit.key());
+		if (this.owed.size() >= MAX_OWED && !this.owed.containsKey(name)) {
+			long next = this.nextForgetting.get();
+			if (now - next >= 0 && this.nextForgetting.compareAndSet(next, now + FORGET_INTERVAL_NANOS)) {
+				this.owed.values().removeIf((until) -> now - until >= 0);
+			}
+			if (this.owed.size() >= MAX_OWED) {
+				return;
+			}
+		}
+		this.owed.put(name, now + debt.whole() * 1000);
 	}
 
 	@Override
@@ -400,6 +497,11 @@ public final class RedisRateLimiter implements LeasablePermits {
 			}
 			CompletionStage<List<Object>> end = sent;
 			end.thenAccept((reply) -> warnOfForeign(reply.size() > 3 * group.size()));
+			if (group.stream().anyMatch((place) -> draws.get(place).giveBack() > 0)) {
+				Runnable cancel = () -> sent.cancel(false);
+				this.givingBack.add(cancel);
+				end.whenComplete((reply, failure) -> this.givingBack.remove(cancel));
+			}
 		}
 		return grants;
 	}
@@ -424,6 +526,9 @@ public final class RedisRateLimiter implements LeasablePermits {
 			this.connection = null;
 			factory = this.ownFactory;
 			this.ownFactory = null;
+			if (this.client != null) {
+				this.client.removeListener(this.disconnected);
+			}
 		}
 		if (current != null) {
 			close(current);
@@ -538,21 +643,6 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	private String name(RateLimitRule rule, String key) {
 		return this.keyPrefix + '{' + rule.name() + ':' + key + '}';
-	}
-
-	private static List<byte[]> arguments(List<RateLimitPermit> permits) {
-		List<byte[]> arguments = new ArrayList<>(6 * permits.size());
-		for (RateLimitPermit permit : permits) {
-			Gcra gcra = permit.rule().gcra();
-			Gcra.Debt price = gcra.price(permit.cost());
-			arguments.add(bytes(permit.rule().shadow() ? "0" : "1"));
-			arguments.add(bytes(gcra.limit()));
-			arguments.add(bytes(price.whole()));
-			arguments.add(bytes(price.fraction()));
-			arguments.add(bytes(gcra.toleranceWhole()));
-			arguments.add(bytes(gcra.toleranceFraction()));
-		}
-		return arguments;
 	}
 
 	private static List<byte[]> leaseArguments(List<Draw> draws) {

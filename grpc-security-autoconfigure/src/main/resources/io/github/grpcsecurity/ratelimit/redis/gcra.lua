@@ -5,8 +5,9 @@
 -- denominator is the limit. All numbers are integers below 2^53, so doubles are exact.
 --
 -- KEYS: one for each limit
--- ARGV: six for each limit: enforced (1) or in the shadow (0), limit,
---       increment whole, increment fraction, tolerance whole, tolerance fraction
+-- ARGV: seven for each limit: enforced (1) or in the shadow (0), limit,
+--       increment whole, increment fraction, tolerance whole, tolerance fraction,
+--       owed at least
 -- Returns whether the call is permitted (1 or 0), and for each limit what its key owed
 -- before the call: whole, fraction. One more number at the end says that keys held
 -- something else; they are made keys whose permits are used up.
@@ -16,13 +17,18 @@ local now = time[1] * 1000000 + time[2]
 
 local permitted = 1
 local reply = {permitted}
-local writes = {}
+local befores, afters = {}, {}
 local foreign = 0
 
 for i = 1, #KEYS do
-  local a = (i - 1) * 6
+  local a = (i - 1) * 7
   local limit = tonumber(ARGV[a + 2])
   local tolerance, tolerance_fraction = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
+  local owed = tonumber(ARGV[a + 7])
+
+  local function exceeds(whole, fraction)
+    return whole > tolerance or (whole == tolerance and fraction > tolerance_fraction)
+  end
 
   local whole, fraction = 0, 0
   local stored = redis.pcall('GET', KEYS[i])
@@ -33,43 +39,50 @@ for i = 1, #KEYS do
   if type(stored) == 'string' then
     until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
   end
-  local strange = stored and not until_whole
-  if strange then
+  local changed = false
+  if stored and not until_whole then
     foreign = foreign + 1
+    changed = true
     whole, fraction = tolerance, tolerance_fraction
-    redis.call('SET', KEYS[i], string.format('%.0f %.0f', now + whole, fraction),
-        'PX', string.format('%.0f', math.floor(whole / 1000) + 2))
   elseif stored then
     whole = tonumber(until_whole) - now
     fraction = math.min(tonumber(until_fraction), limit - 1)
     if whole < 0 then
       whole, fraction = 0, 0
-    elseif whole > tolerance or (whole == tolerance and fraction > tolerance_fraction) then
-      whole, fraction = tolerance, tolerance_fraction
     end
+  end
+  if whole < owed then
+    changed = true
+    whole, fraction = owed, 0
+  end
+  if exceeds(whole, fraction) then
+    changed = true
+    whole, fraction = tolerance, tolerance_fraction
   end
   reply[#reply + 1] = whole
   reply[#reply + 1] = fraction
+  if changed then
+    befores[i] = {whole, fraction}
+  end
 
   whole = whole + tonumber(ARGV[a + 3])
   fraction = fraction + tonumber(ARGV[a + 4])
   if fraction >= limit then
     whole, fraction = whole + 1, fraction - limit
   end
-  if whole > tolerance or (whole == tolerance and fraction > tolerance_fraction) then
-    if ARGV[a + 1] == '1' then
-      permitted = 0
-    end
-  else
-    writes[#writes + 1] = {KEYS[i], whole, fraction}
+  if not exceeds(whole, fraction) then
+    afters[i] = {whole, fraction}
+  elseif ARGV[a + 1] == '1' then
+    permitted = 0
   end
 end
 
-if permitted == 1 then
-  for _, write in ipairs(writes) do
+for i = 1, #KEYS do
+  local write = permitted == 1 and afters[i] or befores[i]
+  if write then
     -- Tostring would round. Expiry counts in milliseconds that may have begun already.
-    redis.call('SET', write[1], string.format('%.0f %.0f', now + write[2], write[3]),
-        'PX', string.format('%.0f', math.floor(write[2] / 1000) + 2))
+    redis.call('SET', KEYS[i], string.format('%.0f %.0f', now + write[1], write[2]),
+        'PX', string.format('%.0f', math.floor(write[1] / 1000) + 2))
   end
 end
 reply[1] = permitted

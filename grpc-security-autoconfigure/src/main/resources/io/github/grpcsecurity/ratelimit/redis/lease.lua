@@ -44,26 +44,25 @@ for i = 1, #KEYS do
   if type(stored) == 'string' then
     until_whole, until_fraction = string.match(stored, '^(%d+) (%d+)$')
   end
-  local strange = stored and not until_whole
-  if strange then
+  local changed = false
+  if stored and not until_whole then
     foreign = foreign + 1
+    changed = true
     whole, fraction = tolerance, tolerance_fraction
   elseif stored then
     whole = tonumber(until_whole) - now
     fraction = math.min(tonumber(until_fraction), limit - 1)
     if whole < 0 then
       whole, fraction = 0, 0
-    elseif exceeds(whole, fraction) then
-      whole, fraction = tolerance, tolerance_fraction
     end
   end
   local before, before_fraction = whole, fraction
 
   if whole < owed then
     whole, fraction = owed, 0
-    if exceeds(whole, fraction) then
-      whole, fraction = tolerance, tolerance_fraction
-    end
+  end
+  if exceeds(whole, fraction) then
+    whole, fraction = tolerance, tolerance_fraction
   end
 
   if back > 0 then
@@ -102,7 +101,7 @@ for i = 1, #KEYS do
   end
   whole, fraction = after(granted)
 
-  if strange or whole ~= before or fraction ~= before_fraction then
+  if changed or whole ~= before or fraction ~= before_fraction then
     -- Tostring would round. Expiry counts in milliseconds that may have begun already.
     redis.call('SET', KEYS[i], string.format('%.0f %.0f', now + whole, fraction),
         'PX', string.format('%.0f', math.floor(whole / 1000) + 2))

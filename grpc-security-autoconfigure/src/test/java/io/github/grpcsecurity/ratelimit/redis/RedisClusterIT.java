@@ -4,14 +4,21 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 
+import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
+import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
+import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.testing.TestRedisCluster;
+import io.lettuce.core.cluster.SlotHash;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -19,6 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.springframework.data.redis.connection.RedisClusterConfiguration;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
+import static io.github.grpcsecurity.ratelimit.TestRules.onFailure;
 import static io.github.grpcsecurity.ratelimit.TestRules.permits;
 import static io.github.grpcsecurity.ratelimit.TestRules.rule;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -94,6 +102,73 @@ class RedisClusterIT {
 			assertThat(get(grants.get(i)).permits()).isEqualTo(1 + i % 3);
 		}
 		limiter.close();
+	}
+
+	@Test
+	void tryAcquireWhenOneNodeDiesThenItsKeysFallBackAndOthersGoOn() {
+		try (TestRedisCluster own = TestRedisCluster.start()) {
+			failOver(own, (limiter) -> {
+				own.nodes().get(0).restart();
+				own.awaitComplete();
+			});
+		}
+	}
+
+	@Test
+	void tryAcquireWhenAReplicaTakesOverThenItIsAsked() {
+		try (TestRedisCluster own = TestRedisCluster.start()) {
+			own.addReplica(0);
+			// Nothing but time: the replica finds out by itself
+			failOver(own, (limiter) -> {
+			});
+		}
+	}
+
+	private void failOver(TestRedisCluster own, Consumer<FailoverRateLimiter> help) {
+		LettuceConnectionFactory factory = new LettuceConnectionFactory(
+				new RedisClusterConfiguration(List.of(own.addresses().split(","))));
+		factory.afterPropertiesSet();
+		factory.start();
+		RateLimitRule rule = onFailure(rule("r", 1_000_000, Duration.ofSeconds(1)), OnFailure.ALLOW);
+		String dead = keyOf(0);
+		String alive = keyOf(1);
+		try (GrpcSecurityThreads threads = new GrpcSecurityThreads();
+				FailoverRateLimiter limiter = new FailoverRateLimiter(
+						new RedisRateLimiter(factory, "", threads.executor()),
+						new InMemoryRateLimiter(100, System::nanoTime), List.of(rule), 1, Duration.ofMillis(200),
+						threads.scheduler(), System::nanoTime)) {
+			limiter.connect();
+			Awaitility.await().until(() -> !limiter.fallbackActive());
+			assertThat(get(limiter.tryAcquire(permits(dead, rule))).fallback()).isFalse();
+
+			own.nodes().get(0).stop();
+
+			Awaitility.await()
+				.until(() -> get(limiter.tryAcquire(permits(dead, rule))).fallback() && limiter.fallbackActive());
+			for (int i = 0; i < 100; i++) {
+				assertThat(limiter.tryAcquire(permits(dead, rule)).toCompletableFuture()).isDone();
+				assertThat(get(limiter.tryAcquire(permits(alive, rule))).fallback()).isFalse();
+			}
+			help.accept(limiter);
+			Awaitility.await()
+				.atMost(Duration.ofSeconds(60))
+				.until(() -> !get(limiter.tryAcquire(permits(dead, rule))).fallback());
+			Awaitility.await().until(() -> !limiter.fallbackActive());
+			assertThat(get(limiter.tryAcquire(permits(alive, rule))).fallback()).isFalse();
+		}
+		finally {
+			factory.destroy();
+		}
+	}
+
+	/** A key in the first slots of a node. */
+	private static String keyOf(int node) {
+		int share = SlotHash.SLOT_COUNT / 3 + 1;
+		return IntStream.range(0, 1000)
+			.mapToObj((i) -> "k" + i)
+			.filter((key) -> SlotHash.getSlot("{r:" + key + "}") / share == node)
+			.findFirst()
+			.orElseThrow();
 	}
 
 	@Test

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
@@ -19,14 +20,24 @@ import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitTable;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.testing.TestRedis;
+import io.github.grpcsecurity.testing.TestTcpProxy;
 import io.lettuce.core.RedisClient;
 import io.lettuce.core.api.sync.RedisCommands;
 import io.lettuce.core.cluster.SlotHash;
+import io.lettuce.core.codec.StringCodec;
+import io.lettuce.core.output.StatusOutput;
+import io.lettuce.core.protocol.CommandArgs;
+import io.lettuce.core.protocol.CommandType;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
+import org.springframework.boot.test.system.CapturedOutput;
+import org.springframework.boot.test.system.OutputCaptureExtension;
+import org.springframework.data.redis.connection.RedisStandaloneConfiguration;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 import static io.github.grpcsecurity.ratelimit.TestRules.permits;
@@ -35,7 +46,10 @@ import static io.github.grpcsecurity.ratelimit.TestRules.shadow;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+@ExtendWith(OutputCaptureExtension.class)
 class RedisRateLimiterIT {
+
+	private static final int SCHEDULES = Integer.getInteger("tests.schedules", 100_000);
 
 	private static TestRedis server;
 
@@ -77,9 +91,9 @@ class RedisRateLimiterIT {
 		return limiter;
 	}
 
-	private static <T> T get(CompletableFuture<T> future) {
+	private static <T> T get(CompletionStage<T> stage) {
 		try {
-			return future.get(10, TimeUnit.SECONDS);
+			return stage.toCompletableFuture().get(10, TimeUnit.SECONDS);
 		}
 		catch (Exception ex) {
 			throw new AssertionError(ex);
@@ -113,7 +127,7 @@ class RedisRateLimiterIT {
 		ScriptRunner script = new ScriptRunner(redis);
 		List<RateLimitDecision> expected = new ArrayList<>();
 		int schedules = 0;
-		for (; schedules < 100_000; schedules++) {
+		for (; schedules < SCHEDULES; schedules++) {
 			AtomicLong clock = new AtomicLong();
 			InMemoryRateLimiter java = new InMemoryRateLimiter(1000, clock::get);
 			List<RateLimitRule> rules = new ArrayList<>();
@@ -138,7 +152,7 @@ class RedisRateLimiterIT {
 			}
 		}
 		compare(expected, script.run(), seed);
-		assertThat(schedules).isEqualTo(100_000);
+		assertThat(schedules).isEqualTo(SCHEDULES);
 	}
 
 	@Test
@@ -157,6 +171,10 @@ class RedisRateLimiterIT {
 			for (int step = 0; step < 8; step++) {
 				now += step(random, gcra);
 				Gcra.Debt debt = gcra.debt(until - now, fraction);
+				if (until >= now && !debt.equals(new Gcra.Debt(until - now, fraction))) {
+					until = now + debt.whole();
+					fraction = debt.fraction();
+				}
 				Gcra.Debt after;
 				boolean written;
 				if (random.nextInt(4) == 0) {
@@ -303,13 +321,125 @@ class RedisRateLimiterIT {
 	}
 
 	@Test
-	void tryAcquireWhenKeyHoldsSomethingElseThenFails() {
+	void tryAcquireWhenKeyHoldsSomethingElseThenItsPermitsAreUsedUpAndComeBack(CapturedOutput output) {
+		RateLimitRule rule = rule("r", 4, Duration.ofSeconds(2));
+		RateLimitRule other = rule("o", 4, Duration.ofSeconds(2));
 		redis.set("test:{r:a}", "not a time");
+		redis.set("test:{r:b}", "99999999999999999999999 7");
+		redis.lpush("test:{r:c}", "a", "list");
+		for (String key : List.of("a", "b", "c")) {
+			RateLimitDecision decision = decide(this.limiter, permits(key, other, rule));
+			assertThat(decision.permitted()).isFalse();
+			assertThat(decision.results()).extracting(RateLimitDecision.Result::denied).containsExactly(false, true);
+			assertThat(decision.results().get(1).retryAfter()).isBetween(Duration.ofMillis(1), Duration.ofMillis(500));
+		}
+		assertThat(output).containsOnlyOnce("held something else than permits").contains("'test:'");
 
-		assertThatExceptionOfType(ExecutionException.class)
-			.isThrownBy(() -> this.limiter.tryAcquire(permits("a", rule("r", 1, Duration.ofHours(1))))
-				.toCompletableFuture()
-				.get(10, TimeUnit.SECONDS));
+		Awaitility.await().until(() -> decide(this.limiter, permits("c", rule)).permitted());
+		assertThat(redis.pttl("test:{r:c}")).isPositive();
+	}
+
+	@Test
+	void drawWhenKeyHoldsSomethingElseThenNothingIsGrantedUntilPermitsComeBack() {
+		RateLimitRule rule = rule("r", 4, Duration.ofSeconds(2));
+		redis.lpush("test:{r:a}", "a", "list");
+		Draw draw = new Draw(rule, "a", 1, 1, 0, 0, 0);
+
+		assertThat(get(this.limiter.draw(List.of(draw)).get(0)).permits()).isZero();
+		Awaitility.await().until(() -> get(this.limiter.draw(List.of(draw)).get(0)).permits() == 1);
+	}
+
+	@Test
+	void countedWhenPermitsWereTakenElsewhereThenRedisHearsOfItOnce() {
+		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
+		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(4));
+
+		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isTrue();
+		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isFalse();
+		// Somebody else has heard of it from Redis
+		assertThat(decide(connected("test:"), permits("a", rule)).permitted()).isFalse();
+		redis.del("test:{r:a}");
+		assertThat(decide(this.limiter, permits("a", rule)).results().get(0).remaining()).isEqualTo(4);
+	}
+
+	@Test
+	void countedWhenTheNextCallIsRefusedThenRedisHasHeardOfItAllTheSame() {
+		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
+		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(5));
+
+		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isFalse();
+		assertThat(decide(connected("test:"), permits("a", rule)).permitted()).isFalse();
+	}
+
+	@Test
+	void tryAcquireWhenALimitGetsShorterThenOldDebtsLockNobodyOutForLongerThanTheNewBurst() {
+		RateLimitRule day = rule("r", "peer", new Gcra(10_000, Duration.ofDays(1), 10_000, 10_000));
+		RateLimitRule second = rule("r", 20, Duration.ofSeconds(1));
+		for (String key : List.of("a", "b")) {
+			assertThat(decide(this.limiter, permits(key, day)).permitted()).isTrue();
+		}
+		Draw draw = new Draw(second, "b", 1, 1, 0, 0, 0);
+		assertThat(decide(this.limiter, permits("a", second)).permitted()).isFalse();
+		assertThat(get(this.limiter.draw(List.of(draw)).get(0)).permits()).isZero();
+
+		Awaitility.await().until(() -> decide(this.limiter, permits("a", second)).permitted());
+		Awaitility.await().until(() -> get(this.limiter.draw(List.of(draw)).get(0)).permits() == 1);
+	}
+
+	@Test
+	void drawWhenItsConnectionBreaksThenNothingIsGivenBackLater() throws Exception {
+		RateLimitRule rule = rule("r", 10, Duration.ofHours(1));
+		try (TestTcpProxy proxy = new TestTcpProxy(server.port())) {
+			LettuceConnectionFactory factory = new LettuceConnectionFactory(
+					new RedisStandaloneConfiguration("127.0.0.1", proxy.port()));
+			factory.afterPropertiesSet();
+			factory.start();
+			try (RedisRateLimiter behind = new RedisRateLimiter(factory, "test:", threads.executor())) {
+				get(behind.connect(List.of()).toCompletableFuture());
+				get(behind.draw(List.of(new Draw(rule, "a", 1, 8, 0, 0, 0))).get(0));
+				proxy.swallow();
+				CompletableFuture<Grant> lost = behind.draw(List.of(new Draw(rule, "a", 0, 0, 0, 4, 0)))
+					.get(0)
+					.toCompletableFuture();
+				proxy.cut();
+				proxy.forward();
+
+				assertThat(lost).failsWithin(Duration.ofSeconds(10));
+				// By then the connection has been made again
+				Awaitility.await().ignoreExceptions().until(() -> decide(behind, permits("b", rule)).permitted());
+				assertThat(
+						decide(this.limiter, List.of(new RateLimitPermit(rule, "a", 0))).results().get(0).remaining())
+					.isEqualTo(2);
+			}
+			finally {
+				factory.destroy();
+			}
+		}
+	}
+
+	/** The number that RL-1 asks for: what one decision costs Redis itself. */
+	@Test
+	void scriptsWhenTheyRunThenRedisSpendsMicroseconds() {
+		RateLimitRule one = rule("one", 1_000_000, Duration.ofSeconds(1));
+		RateLimitRule two = rule("two", 1_000_000, Duration.ofHours(1));
+		for (int warmUp = 0; warmUp < 2; warmUp++) {
+			redis.dispatch(CommandType.CONFIG, new StatusOutput<>(StringCodec.UTF8),
+					new CommandArgs<>(StringCodec.UTF8).add("RESETSTAT"));
+			for (int i = 0; i < 2000; i++) {
+				decide(this.limiter, permits("k" + i % 100, one, two));
+				get(this.limiter.draw(List.of(new Draw(one, "k" + i % 100, 1, 1, 1, 0, 0))).get(0));
+			}
+		}
+		String statistics = redis.info("commandstats")
+			.lines()
+			.filter((line) -> line.startsWith("cmdstat_evalsha:"))
+			.findFirst()
+			.orElseThrow();
+		double micros = Double.parseDouble(statistics.replaceAll(".*usec_per_call=([0-9.]+).*", "$1"));
+
+		System.out.println("Redis spends " + micros + " us on a script");
+		// About ten on an idle machine
+		assertThat(micros).isLessThan(100);
 	}
 
 	@Test

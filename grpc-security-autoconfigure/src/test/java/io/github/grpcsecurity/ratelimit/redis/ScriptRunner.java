@@ -65,7 +65,7 @@ final class ScriptRunner {
 			while position <= #all do
 			  local keys, arguments = {}, {}
 			  seconds, micros = take(), take()
-			  local script, width = gcra, 6
+			  local script, width = gcra, 7
 			  local count = tonumber(take())
 			  if count == 0 then
 			    script, width, count = lease, 10, 1
@@ -140,6 +140,7 @@ final class ScriptRunner {
 			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
+			this.arguments.add("0");
 		}
 		this.calls.add(permits);
 	}
