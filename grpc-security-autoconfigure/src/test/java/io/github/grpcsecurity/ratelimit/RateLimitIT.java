@@ -532,7 +532,8 @@ class RateLimitIT {
 
 				mortal.restart();
 				awaitShared(limiter);
-				// What was counted meanwhile is not forgotten, though Redis has lost its data
+				// What was counted meanwhile is not forgotten, though Redis has lost its
+				// data
 				assertThat(CallType.UNARY.call(server.channel()).code())
 					.isEqualTo((onFailure == OnFailure.LOCAL) ? Code.RESOURCE_EXHAUSTED : Code.OK);
 				assertThat(this.notes.get(this.notes.size() - 1)).doesNotContainKey("rate_limit.fallback");
