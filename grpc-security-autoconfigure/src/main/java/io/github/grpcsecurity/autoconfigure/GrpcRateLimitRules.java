@@ -106,6 +106,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			Object value = switch (ex.property()) {
 				case "name" -> rule.name();
 				case "replaces" -> rule.replaces();
+				case "cost" -> rule.gcra().cost();
 				default -> rule.costs();
 			};
 			throw invalid(PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property(), value,

@@ -29,7 +29,7 @@ public final class InvalidRateLimitRuleException extends IllegalArgumentExceptio
 
 	/**
 	 * What is at fault about it.
-	 * @return {@code name}, {@code replaces} or {@code costs}
+	 * @return {@code name}, {@code replaces}, {@code cost} or {@code costs}
 	 */
 	public String property() {
 		return this.property;

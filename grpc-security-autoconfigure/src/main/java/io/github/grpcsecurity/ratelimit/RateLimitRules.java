@@ -103,12 +103,9 @@ public final class RateLimitRules {
 		}
 		for (int i = 0; i < all.size(); i++) {
 			RateLimitRule rule = all.get(i);
+			checkCost(i, "cost", rule.gcra().cost(), rule);
 			for (RateLimitRule.MethodCost each : rule.costs()) {
-				if (each.cost() > rule.gcra().burst()) {
-					throw new InvalidRateLimitRuleException(i, "costs",
-							"A cost of " + each.cost() + " exceeds the burst, which is " + rule.gcra().burst()
-									+ ": no such call would ever be admitted. Raise the burst or lower the cost.");
-				}
+				checkCost(i, "costs", each.cost(), rule);
 			}
 			for (String name : rule.replaces()) {
 				String wrong = wrong(rule, byName.get(name), name, byName);
@@ -116,6 +113,14 @@ public final class RateLimitRules {
 					throw new InvalidRateLimitRuleException(i, "replaces", wrong);
 				}
 			}
+		}
+	}
+
+	private static void checkCost(int place, String property, long cost, RateLimitRule rule) {
+		if (cost > rule.gcra().burst()) {
+			throw new InvalidRateLimitRuleException(place, property,
+					"A cost of " + cost + " exceeds the burst, which is " + rule.gcra().burst()
+							+ ": no such call would ever be admitted. Raise the burst or lower the cost.");
 		}
 	}
 

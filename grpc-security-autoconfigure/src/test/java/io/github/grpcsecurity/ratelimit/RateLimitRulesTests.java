@@ -46,6 +46,8 @@ class RateLimitRulesTests {
 		assertInvalid(0, "replaces", "The rule 'a' counts messages", replaces(messages(this.a), "b"), this.b);
 		assertInvalid(0, "replaces", "The rule 'b' counts messages", replaces(this.a, "b"), messages(this.b));
 		assertInvalid(0, "costs", "A cost of 11 exceeds the burst, which is 10", cost(this.a, "**", 11));
+		assertInvalid(1, "cost", "A cost of 6 exceeds the burst, which is 5", this.b,
+				this.a.withGcra(new Gcra(10, HOUR, 5, 6)));
 	}
 
 	@Test
