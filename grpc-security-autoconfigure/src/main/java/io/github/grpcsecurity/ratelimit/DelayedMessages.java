@@ -31,9 +31,6 @@ final class DelayedMessages {
 	/** How soon to ask again at the earliest. */
 	private static final long MIN_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
 
-	/** How soon to ask again if nobody can tell. */
-	private static final Duration UNKNOWN = Duration.ofSeconds(1);
-
 	private final RateLimiter limiter;
 
 	private final ScheduledExecutorService timer;
@@ -45,10 +42,14 @@ final class DelayedMessages {
 		this.timer = timer;
 	}
 
-	/** What a message has to wait for; null if the decision is final. */
-	static @Nullable RateLimitPermit scarce(List<RateLimitPermit> permits, RateLimitDecision decision) {
+	/**
+	 * What a message has to wait for; null if the decision is final, because it is
+	 * admitted, or ends its call, or can never be admitted.
+	 */
+	static @Nullable Shortage shortage(List<RateLimitPermit> permits, RateLimitDecision decision) {
 		RateLimitDecision.Result denial = decision.denial();
-		if (denial == null) {
+		Duration delay = (denial != null) ? denial.retryAfter() : null;
+		if (denial == null || delay == null) {
 			return null;
 		}
 		for (RateLimitDecision.Result result : decision.results()) {
@@ -59,32 +60,29 @@ final class DelayedMessages {
 		for (RateLimitPermit permit : permits) {
 			// The rule of a fallback is another object with the same name
 			if (permit.rule().name().equals(denial.rule().name())) {
-				return permit;
+				return new Shortage(permit, delay);
 			}
 		}
 		return null;
 	}
 
-	/** For what others wait already. */
-	@Nullable RateLimitPermit crowded(List<RateLimitPermit> permits) {
+	/** What others wait for already. */
+	@Nullable Shortage crowded(List<RateLimitPermit> permits) {
 		if (this.lines.isEmpty()) {
 			return null;
 		}
 		for (RateLimitPermit permit : permits) {
 			if (this.lines.containsKey(Key.of(permit))) {
-				return permit;
+				return new Shortage(permit, Duration.ZERO);
 			}
 		}
 		return null;
 	}
 
 	/** Makes a message stand in line; the first in line asks after the delay. */
-	void add(Waiting waiting, RateLimitPermit scarce, @Nullable Duration delay) {
-		add(waiting, Key.of(scarce), delay);
-	}
-
-	private void add(Waiting waiting, Key key, @Nullable Duration delay) {
-		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, delay)) {
+	void add(Waiting waiting, Shortage shortage) {
+		Key key = Key.of(shortage.permit());
+		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, shortage.delay())) {
 			Thread.onSpinWait();
 		}
 	}
@@ -99,6 +97,16 @@ final class DelayedMessages {
 		static Key of(RateLimitPermit permit) {
 			return new Key(permit.rule().name(), permit.key());
 		}
+
+	}
+
+	/**
+	 * What a message waits for.
+	 *
+	 * @param permit what there is too little of
+	 * @param delay how soon there can be enough
+	 */
+	record Shortage(RateLimitPermit permit, Duration delay) {
 
 	}
 
@@ -154,7 +162,7 @@ final class DelayedMessages {
 			this.key = key;
 		}
 
-		synchronized boolean add(Waiting last, @Nullable Duration delay) {
+		synchronized boolean add(Waiting last, Duration delay) {
 			if (this.gone) {
 				return false;
 			}
@@ -200,8 +208,8 @@ final class DelayedMessages {
 		}
 
 		// Called under the lock
-		private void wakeUpAfter(@Nullable Duration delay) {
-			long nanos = Math.max(((delay != null) ? delay : UNKNOWN).toNanos(), MIN_NANOS);
+		private void wakeUpAfter(Duration delay) {
+			long nanos = Math.max(delay.toNanos(), MIN_NANOS);
 			try {
 				this.wakeUp = DelayedMessages.this.timer.schedule(this, nanos, TimeUnit.NANOSECONDS);
 			}
@@ -272,29 +280,27 @@ final class DelayedMessages {
 					.completeExceptionally((failure != null) ? failure : new NullPointerException("no decision"));
 				return true;
 			}
-			RateLimitPermit scarce = scarce(first.permits, decision);
-			RateLimitDecision.Result denial = decision.denial();
-			if (scarce == null || denial == null) {
+			Shortage shortage = shortage(first.permits, decision);
+			if (shortage == null) {
 				drop(first);
 				first.answer.complete(decision);
 				return true;
 			}
-			Key other = Key.of(scarce);
-			if (other.equals(this.key)) {
+			if (Key.of(shortage.permit()).equals(this.key)) {
 				synchronized (this) {
 					this.asking = false;
 					if (this.waiting.isEmpty()) {
 						end();
 					}
 					else {
-						wakeUpAfter(denial.retryAfter());
+						wakeUpAfter(shortage.delay());
 					}
 				}
 				return false;
 			}
 			// It must not keep those waiting who lack nothing else
 			drop(first);
-			DelayedMessages.this.add(first, other, denial.retryAfter());
+			DelayedMessages.this.add(first, shortage);
 			return true;
 		}
 

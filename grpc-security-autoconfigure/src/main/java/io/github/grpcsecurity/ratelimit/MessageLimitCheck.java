@@ -1,12 +1,12 @@
 package io.github.grpcsecurity.ratelimit;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.stream.Collectors;
 
+import io.github.grpcsecurity.ratelimit.DelayedMessages.Shortage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import io.github.grpcsecurity.server.MessageCheck;
@@ -63,22 +63,22 @@ final class MessageLimitCheck implements MessageCheck {
 		if (permits.isEmpty()) {
 			return Verdict.proceed();
 		}
-		RateLimitPermit crowded = this.delayed.crowded(permits);
+		Shortage crowded = this.delayed.crowded(permits);
 		if (crowded != null) {
 			// Others came first
-			return Verdict.pending(queue(call, messages, crowded, null));
+			return Verdict.pending(queue(call, messages, crowded));
 		}
 		CompletionStage<RateLimitDecision> answer = this.limiter.tryAcquire(permits);
 		if (answer instanceof CompletableFuture<RateLimitDecision> future && future.isDone()) {
 			RateLimitDecision decision = future.join();
-			RateLimitPermit scarce = DelayedMessages.scarce(permits, decision);
-			return (scarce == null) ? verdict(call, permits, decision)
-					: Verdict.pending(queue(call, messages, scarce, decision.denial()));
+			Shortage shortage = DelayedMessages.shortage(permits, decision);
+			return (shortage == null) ? verdict(call, permits, decision)
+					: Verdict.pending(queue(call, messages, shortage));
 		}
 		return Verdict.pending(answer.thenCompose((decision) -> {
-			RateLimitPermit scarce = DelayedMessages.scarce(permits, decision);
-			return (scarce == null) ? CompletableFuture.completedFuture(verdict(call, permits, decision))
-					: queue(call, messages, scarce, decision.denial());
+			Shortage shortage = DelayedMessages.shortage(permits, decision);
+			return (shortage == null) ? CompletableFuture.completedFuture(verdict(call, permits, decision))
+					: queue(call, messages, shortage);
 		}));
 	}
 
@@ -94,12 +94,11 @@ final class MessageLimitCheck implements MessageCheck {
 		return permits;
 	}
 
-	private CompletionStage<Verdict> queue(SecuredCall call, Messages messages, RateLimitPermit scarce,
-			RateLimitDecision.@Nullable Result denial) {
-		this.observer.applied(scarce.rule(), Outcome.DELAYED);
+	private CompletionStage<Verdict> queue(SecuredCall call, Messages messages, Shortage shortage) {
+		this.observer.applied(shortage.permit().rule(), Outcome.DELAYED);
 		DelayedMessages.Waiting waiting = new DelayedMessages.Waiting(messages.permits);
 		messages.waits(call, waiting);
-		this.delayed.add(waiting, scarce, (denial != null) ? denial.retryAfter() : Duration.ZERO);
+		this.delayed.add(waiting, shortage);
 		return waiting.answer().thenApply((decision) -> verdict(call, messages.permits, decision));
 	}
 

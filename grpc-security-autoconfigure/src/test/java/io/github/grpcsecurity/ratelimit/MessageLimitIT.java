@@ -404,6 +404,24 @@ class MessageLimitIT {
 		}
 	}
 
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void backpressureWhenMessageCanNeverBeAdmittedThenItsCallEndsAtOnce(CallType type) {
+		RateLimiter dear = (permits) -> this.memory
+			.tryAcquire(permits.stream().map((permit) -> new RateLimitPermit(permit.rule(), permit.key(), 2)).toList());
+		EchoService service = new EchoService();
+		try (TestServer server = TestServer.network(service,
+				List.of(stage(dear, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))))) {
+			CallType.Outcome refused = type.call(server.channel());
+
+			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(refused.trailers().get(PUSHBACK)).isEqualTo("-1");
+			assertThat(service.messages).hasValue(0);
+			assertThat(count(Outcome.DELAYED)).isZero();
+			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
 	@Test
 	void backpressureWhenAuthorizationLooksAtMessagesThenFirstMessageWaitsOnce() {
 		EchoService service = new EchoService();
