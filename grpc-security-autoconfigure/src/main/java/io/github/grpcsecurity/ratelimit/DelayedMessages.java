@@ -1,11 +1,11 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
-import java.util.Iterator;
-import java.util.LinkedHashSet;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.NavigableSet;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -14,6 +14,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import org.jspecify.annotations.Nullable;
@@ -22,9 +23,10 @@ import org.jspecify.annotations.Nullable;
  * Messages that wait for permits.
  * <p>
  * Those that wait for the permits of one key stand in one line, and only the first of
- * them asks: however many wait, the limiter is asked once for each permit there may be. A
- * line is gone as soon as nobody stands in it, so their number is bounded by the calls in
- * flight. Thread-safe; no thread waits.
+ * them asks: however many wait, the limiter is asked once for each permit there may be.
+ * Who finds that something else is scarce, too, changes to that line, to the place that
+ * the time of its arrival gives it. A line is gone as soon as nobody stands in it, so
+ * their number is bounded by the calls in flight. Thread-safe; no thread waits.
  */
 final class DelayedMessages {
 
@@ -36,6 +38,8 @@ final class DelayedMessages {
 	private final ScheduledExecutorService timer;
 
 	private final Map<Key, Line> lines = new ConcurrentHashMap<>();
+
+	private final AtomicLong arrivals = new AtomicLong();
 
 	DelayedMessages(RateLimiter limiter, ScheduledExecutorService timer) {
 		this.limiter = limiter;
@@ -80,7 +84,13 @@ final class DelayedMessages {
 	}
 
 	/** Makes a message stand in line; the first in line asks after the delay. */
-	void add(Waiting waiting, Shortage shortage) {
+	Waiting add(List<RateLimitPermit> permits, Shortage shortage) {
+		Waiting waiting = new Waiting(permits, this.arrivals.getAndIncrement());
+		add(waiting, shortage);
+		return waiting;
+	}
+
+	private void add(Waiting waiting, Shortage shortage) {
 		Key key = Key.of(shortage.permit());
 		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, shortage.delay())) {
 			Thread.onSpinWait();
@@ -113,7 +123,11 @@ final class DelayedMessages {
 	/** One message that waits. */
 	static final class Waiting {
 
+		private static final Comparator<Waiting> IN_ORDER = Comparator.comparingLong((waiting) -> waiting.arrival);
+
 		private final List<RateLimitPermit> permits;
+
+		private final long arrival;
 
 		private final CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
 
@@ -121,8 +135,9 @@ final class DelayedMessages {
 
 		private volatile boolean left;
 
-		Waiting(List<RateLimitPermit> permits) {
+		Waiting(List<RateLimitPermit> permits, long arrival) {
 			this.permits = permits;
+			this.arrival = arrival;
 		}
 
 		/** Completes with the final decision. */
@@ -147,7 +162,7 @@ final class DelayedMessages {
 		private final Key key;
 
 		// Guarded by this
-		private final Set<Waiting> waiting = new LinkedHashSet<>();
+		private final NavigableSet<Waiting> waiting = new TreeSet<>(Waiting.IN_ORDER);
 
 		// Guarded by this
 		private @Nullable Future<?> wakeUp;
@@ -162,24 +177,34 @@ final class DelayedMessages {
 			this.key = key;
 		}
 
-		synchronized boolean add(Waiting last, Duration delay) {
+		synchronized boolean add(Waiting one, Duration delay) {
 			if (this.gone) {
 				return false;
 			}
-			last.line = this;
-			if (!last.left) {
-				this.waiting.add(last);
+			one.line = this;
+			if (one.left) {
+				remove(one);
+				return true;
 			}
-			if (this.wakeUp == null && !this.asking) {
+			this.waiting.add(one);
+			if (!this.asking && this.waiting.first() == one) {
 				wakeUpAfter(delay);
 			}
 			return true;
 		}
 
 		synchronized void remove(Waiting one) {
+			boolean first = !this.waiting.isEmpty() && this.waiting.first() == one;
 			this.waiting.remove(one);
-			if (this.waiting.isEmpty() && !this.asking) {
+			if (this.asking) {
+				return;
+			}
+			if (this.waiting.isEmpty()) {
 				end();
+			}
+			else if (first) {
+				// The next one may need less
+				wakeUpAfter(Duration.ZERO);
 			}
 		}
 
@@ -188,12 +213,11 @@ final class DelayedMessages {
 		}
 
 		private synchronized @Nullable Waiting first() {
-			Iterator<Waiting> iterator = this.waiting.iterator();
-			if (iterator.hasNext()) {
-				return iterator.next();
+			if (this.waiting.isEmpty()) {
+				end();
+				return null;
 			}
-			end();
-			return null;
+			return this.waiting.first();
 		}
 
 		// Called under the lock
@@ -201,6 +225,11 @@ final class DelayedMessages {
 			this.gone = true;
 			this.asking = false;
 			DelayedMessages.this.lines.remove(this.key, this);
+			sleepOn();
+		}
+
+		// Called under the lock
+		private void sleepOn() {
 			if (this.wakeUp != null) {
 				this.wakeUp.cancel(false);
 				this.wakeUp = null;
@@ -209,6 +238,7 @@ final class DelayedMessages {
 
 		// Called under the lock
 		private void wakeUpAfter(Duration delay) {
+			sleepOn();
 			long nanos = Math.max(delay.toNanos(), MIN_NANOS);
 			try {
 				this.wakeUp = DelayedMessages.this.timer.schedule(this, nanos, TimeUnit.NANOSECONDS);
@@ -287,20 +317,21 @@ final class DelayedMessages {
 				return true;
 			}
 			if (Key.of(shortage.permit()).equals(this.key)) {
-				synchronized (this) {
-					this.asking = false;
-					if (this.waiting.isEmpty()) {
-						end();
-					}
-					else {
-						wakeUpAfter(shortage.delay());
-					}
-				}
-				return false;
+				return !sleeps(first, shortage.delay());
 			}
 			// It must not keep those waiting who lack nothing else
 			drop(first);
 			DelayedMessages.this.add(first, shortage);
+			return true;
+		}
+
+		/** Whether it is still the turn of the same one, which has to wait on. */
+		private synchronized boolean sleeps(Waiting one, Duration delay) {
+			if (this.waiting.isEmpty() || this.waiting.first() != one) {
+				return false;
+			}
+			this.asking = false;
+			wakeUpAfter(delay);
 			return true;
 		}
 

@@ -96,9 +96,8 @@ final class MessageLimitCheck implements MessageCheck {
 
 	private CompletionStage<Verdict> queue(SecuredCall call, Messages messages, Shortage shortage) {
 		this.observer.applied(shortage.permit().rule(), Outcome.DELAYED);
-		DelayedMessages.Waiting waiting = new DelayedMessages.Waiting(messages.permits);
+		DelayedMessages.Waiting waiting = this.delayed.add(messages.permits, shortage);
 		messages.waits(call, waiting);
-		this.delayed.add(waiting, shortage);
 		return waiting.answer().thenApply((decision) -> verdict(call, messages.permits, decision));
 	}
 
