@@ -33,16 +33,13 @@ final class DelayedMessages {
 	/** How soon to ask again at the earliest. */
 	private static final long MIN_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
 
-	private final RateLimiter limiter;
-
 	private final ScheduledExecutorService timer;
 
 	private final Map<Key, Line> lines = new ConcurrentHashMap<>();
 
 	private final AtomicLong arrivals = new AtomicLong();
 
-	DelayedMessages(RateLimiter limiter, ScheduledExecutorService timer) {
-		this.limiter = limiter;
+	DelayedMessages(ScheduledExecutorService timer) {
 		this.timer = timer;
 	}
 
@@ -84,8 +81,8 @@ final class DelayedMessages {
 	}
 
 	/** Makes a message stand in line; the first in line asks after the delay. */
-	Waiting add(List<RateLimitPermit> permits, Shortage shortage) {
-		Waiting waiting = new Waiting(permits, this.arrivals.getAndIncrement());
+	Waiting add(Demand demand, Shortage shortage) {
+		Waiting waiting = new Waiting(demand, this.arrivals.getAndIncrement());
 		add(waiting, shortage);
 		return waiting;
 	}
@@ -95,6 +92,14 @@ final class DelayedMessages {
 		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, shortage.delay())) {
 			Thread.onSpinWait();
 		}
+	}
+
+	/**
+	 * The rules have changed: for what messages wait, and how long, may be something else
+	 * now, or nothing.
+	 */
+	void askAnew() {
+		this.lines.values().forEach(Line::askAnew);
 	}
 
 	/** How many messages wait. */
@@ -107,6 +112,20 @@ final class DelayedMessages {
 		static Key of(RateLimitPermit permit) {
 			return new Key(permit.rule().name(), permit.key());
 		}
+
+	}
+
+	/** What a message needs. Asked by one thread at a time. */
+	interface Demand {
+
+		/** Asks for it by the rules in force. */
+		CompletionStage<RateLimitDecision> ask();
+
+		/** What was asked for last. */
+		List<RateLimitPermit> permits();
+
+		/** Whether the rules have changed since then. */
+		boolean rulesHaveChanged();
 
 	}
 
@@ -125,7 +144,7 @@ final class DelayedMessages {
 
 		private static final Comparator<Waiting> IN_ORDER = Comparator.comparingLong((waiting) -> waiting.arrival);
 
-		private final List<RateLimitPermit> permits;
+		private final Demand demand;
 
 		private final long arrival;
 
@@ -135,8 +154,8 @@ final class DelayedMessages {
 
 		private volatile boolean left;
 
-		Waiting(List<RateLimitPermit> permits, long arrival) {
-			this.permits = permits;
+		private Waiting(Demand demand, long arrival) {
+			this.demand = demand;
 			this.arrival = arrival;
 		}
 
@@ -208,6 +227,12 @@ final class DelayedMessages {
 			}
 		}
 
+		synchronized void askAnew() {
+			if (!this.asking && !this.waiting.isEmpty()) {
+				wakeUpAfter(Duration.ZERO);
+			}
+		}
+
 		synchronized int size() {
 			return this.waiting.size();
 		}
@@ -239,7 +264,9 @@ final class DelayedMessages {
 		// Called under the lock
 		private void wakeUpAfter(Duration delay) {
 			sleepOn();
-			long nanos = Math.max(delay.toNanos(), MIN_NANOS);
+			// Whoever changed them may have passed by before this message stood here
+			boolean outdated = this.waiting.first().demand.rulesHaveChanged();
+			long nanos = outdated ? MIN_NANOS : Math.max(delay.toNanos(), MIN_NANOS);
 			try {
 				this.wakeUp = DelayedMessages.this.timer.schedule(this, nanos, TimeUnit.NANOSECONDS);
 			}
@@ -286,7 +313,7 @@ final class DelayedMessages {
 
 		private CompletableFuture<RateLimitDecision> ask(Waiting first) {
 			try {
-				return DelayedMessages.this.limiter.tryAcquire(first.permits).toCompletableFuture();
+				return first.demand.ask().toCompletableFuture();
 			}
 			catch (RuntimeException ex) {
 				return CompletableFuture.failedFuture(ex);
@@ -310,7 +337,7 @@ final class DelayedMessages {
 					.completeExceptionally((failure != null) ? failure : new NullPointerException("no decision"));
 				return true;
 			}
-			Shortage shortage = shortage(first.permits, decision);
+			Shortage shortage = shortage(first.demand.permits(), decision);
 			if (shortage == null) {
 				drop(first);
 				first.answer.complete(decision);

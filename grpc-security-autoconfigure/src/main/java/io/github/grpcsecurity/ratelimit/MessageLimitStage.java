@@ -32,8 +32,9 @@ public final class MessageLimitStage implements CallStage {
 
 	/**
 	 * Creates the stage.
-	 * @param rules all rules, whose changes count as soon as plans are compiled anew;
-	 * those that count calls are left to other stages
+	 * @param rules all rules; those that count calls are left to other stages. A change
+	 * counts from the next message on, also in calls to methods that had such a rule when
+	 * the call started, and for messages that wait.
 	 * @param limiter hands out the permits
 	 * @param observer learns what the rules do
 	 * @param timer wakes messages that wait
@@ -43,7 +44,8 @@ public final class MessageLimitStage implements CallStage {
 		this.rules = rules;
 		this.limiter = limiter;
 		this.observer = observer;
-		this.delayed = new DelayedMessages(limiter, timer);
+		this.delayed = new DelayedMessages(timer);
+		rules.onSettled(this.delayed::askAnew);
 	}
 
 	/**
@@ -66,7 +68,7 @@ public final class MessageLimitStage implements CallStage {
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 		if (!method.unknown()) {
-			MessageLimitCheck.plan(rules(), method, plan, this.limiter, this.observer, this.delayed);
+			MessageLimitCheck.plan(this.rules, method, plan, this.limiter, this.observer, this.delayed);
 		}
 	}
 

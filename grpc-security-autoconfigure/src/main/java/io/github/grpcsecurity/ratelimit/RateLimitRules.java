@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * A change is all or nothing, and takes nothing from what keys owe: permits are counted
  * as time, by the name of the rule and the key, so a caller that has used up its burst
- * has used it up by the new numbers as well. Calls that have been admitted go on; calls
- * in progress keep the rules they started with. Thread-safe.
+ * has used it up by the new numbers as well. Calls that have been admitted go on; their
+ * further messages are counted by the new rules. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,11 @@ public final class RateLimitRules {
 
 	private final List<Consumer<List<RateLimitRule>>> listeners = new CopyOnWriteArrayList<>();
 
+	private final List<Runnable> settledListeners = new CopyOnWriteArrayList<>();
+
 	private volatile List<RateLimitRule> rules;
+
+	private volatile List<RateLimitRule> settled;
 
 	/**
 	 * Puts rules in force.
@@ -34,6 +38,7 @@ public final class RateLimitRules {
 	 */
 	public RateLimitRules(Collection<RateLimitRule> rules) {
 		this.rules = checked(rules);
+		this.settled = this.rules;
 	}
 
 	/**
@@ -71,6 +76,21 @@ public final class RateLimitRules {
 			}
 			throw ex;
 		}
+		this.settled = after;
+		this.settledListeners.forEach(Runnable::run);
+	}
+
+	/**
+	 * The rules in force without a change that somebody may yet undo: what is decided by
+	 * those cannot be undone.
+	 */
+	List<RateLimitRule> settled() {
+		return this.settled;
+	}
+
+	/** Adds somebody who is told when {@link #settled()} has changed; must not throw. */
+	void onSettled(Runnable listener) {
+		this.settledListeners.add(listener);
 	}
 
 	/**

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -35,7 +36,7 @@ class DelayedMessagesTests {
 	/** The keys of what was asked for first, in order. */
 	private final List<String> asked = new CopyOnWriteArrayList<>();
 
-	private final DelayedMessages delayed = new DelayedMessages(this::answer, this.threads.scheduler());
+	private final DelayedMessages delayed = new DelayedMessages(this.threads.scheduler());
 
 	@AfterEach
 	void stopThreads() {
@@ -67,8 +68,8 @@ class DelayedMessagesTests {
 		List<RateLimitPermit> both = List.of(new RateLimitPermit(A, "first"), common);
 		List<String> answered = new CopyOnWriteArrayList<>();
 		this.scarce.addAll(Set.of("a", "b"));
-		Waiting first = this.delayed.add(both, shortage(both.get(0)));
-		Waiting second = this.delayed.add(List.of(common), shortage(common));
+		Waiting first = this.delayed.add(new Demand(both), shortage(both.get(0)));
+		Waiting second = this.delayed.add(new Demand(List.of(common)), shortage(common));
 		first.answer().thenRun(() -> answered.add("first"));
 		second.answer().thenRun(() -> answered.add("second"));
 		await().until(() -> this.asked.contains("first") && this.asked.contains("common") && this.asked.size() > 3);
@@ -89,8 +90,8 @@ class DelayedMessagesTests {
 	void leaveWhenTheFirstInLineNeededMoreThenTheNextOneIsAskedForAtOnce() {
 		this.scarce.add("slow");
 		RateLimitPermit permit = new RateLimitPermit(SLOW, "all");
-		Waiting first = this.delayed.add(List.of(permit), shortage(permit));
-		Waiting second = this.delayed.add(List.of(permit), shortage(permit));
+		Waiting first = this.delayed.add(new Demand(List.of(permit)), shortage(permit));
+		Waiting second = this.delayed.add(new Demand(List.of(permit)), shortage(permit));
 		this.scarce.clear();
 
 		first.leave();
@@ -98,6 +99,77 @@ class DelayedMessagesTests {
 		assertThat(second.answer().toCompletableFuture()).succeedsWithin(Duration.ofSeconds(10));
 		assertThat(first.answer().toCompletableFuture()).isNotDone();
 		await().until(() -> this.delayed.crowded(List.of(permit)) == null);
+	}
+
+	@Test
+	void askAnewWhenMessageWaitsForLongThenItIsAskedForAtOnce() {
+		this.scarce.add("slow");
+		RateLimitPermit permit = new RateLimitPermit(SLOW, "all");
+		Waiting waiting = this.delayed.add(new Demand(List.of(permit)), shortage(permit));
+		this.scarce.clear();
+
+		this.delayed.askAnew();
+
+		assertThat(waiting.answer().toCompletableFuture()).succeedsWithin(Duration.ofSeconds(10));
+	}
+
+	@Test
+	void addWhenRulesHaveChangedMeanwhileThenMessageIsAskedForAtOnce() {
+		RateLimitPermit permit = new RateLimitPermit(SLOW, "all");
+		Demand outdated = new Demand(List.of(permit));
+		outdated.rulesHaveChanged = true;
+
+		Waiting waiting = this.delayed.add(outdated, shortage(permit));
+
+		assertThat(waiting.answer().toCompletableFuture()).succeedsWithin(Duration.ofSeconds(10));
+	}
+
+	@Test
+	void askWhenRulesChangeMeanwhileThenMessageIsAskedForAgainAtOnce() {
+		RateLimitPermit permit = new RateLimitPermit(SLOW, "all");
+		this.scarce.add("slow");
+		Demand demand = new Demand(List.of(permit)) {
+			@Override
+			public CompletionStage<RateLimitDecision> ask() {
+				CompletionStage<RateLimitDecision> denied = super.ask();
+				// What passes by while somebody asks has nobody to wake up
+				DelayedMessagesTests.this.delayed.askAnew();
+				this.rulesHaveChanged = DelayedMessagesTests.this.scarce.remove("slow");
+				return denied;
+			}
+		};
+
+		Waiting waiting = this.delayed.add(demand, new Shortage(permit, Duration.ZERO));
+
+		assertThat(waiting.answer().toCompletableFuture()).succeedsWithin(Duration.ofSeconds(10));
+		assertThat(this.asked).hasSize(2);
+	}
+
+	private class Demand implements DelayedMessages.Demand {
+
+		private final List<RateLimitPermit> permits;
+
+		volatile boolean rulesHaveChanged;
+
+		Demand(List<RateLimitPermit> permits) {
+			this.permits = permits;
+		}
+
+		@Override
+		public CompletionStage<RateLimitDecision> ask() {
+			return answer(this.permits);
+		}
+
+		@Override
+		public List<RateLimitPermit> permits() {
+			return this.permits;
+		}
+
+		@Override
+		public boolean rulesHaveChanged() {
+			return this.rulesHaveChanged;
+		}
+
 	}
 
 }

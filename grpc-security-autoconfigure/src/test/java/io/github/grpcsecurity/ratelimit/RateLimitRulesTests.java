@@ -86,4 +86,23 @@ class RateLimitRulesTests {
 		assertThat(heard).containsExactly(List.of(this.b), List.of(this.a));
 	}
 
+	@Test
+	void settledWhenAChangeIsStillBeingTriedThenItIsNotAmongThem() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a));
+		List<List<RateLimitRule>> settled = new ArrayList<>();
+		rules.onUpdate((changed) -> settled.add(rules.settled()));
+		rules.onUpdate((changed) -> {
+			if (changed.isEmpty()) {
+				throw new IllegalStateException("none");
+			}
+		});
+		rules.onSettled(() -> settled.add(rules.settled()));
+
+		assertThatIllegalStateException().isThrownBy(() -> rules.update(List.of())).withMessage("none");
+		assertThat(settled).containsExactly(List.of(this.a), List.of(this.a));
+		rules.update(List.of(this.b));
+
+		assertThat(settled).endsWith(List.of(this.a), List.of(this.b)).hasSize(4);
+	}
+
 }
