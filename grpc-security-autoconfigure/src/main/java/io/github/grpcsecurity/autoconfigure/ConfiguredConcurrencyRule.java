@@ -27,6 +27,10 @@ final class ConfiguredConcurrencyRule {
 
 	static ConcurrencyRule of(String property, Rule rule, String name, RateLimitKey key, List<MethodPattern> methods) {
 		standsAlone(property, rule);
+		if (key.toString().equals("call")) {
+			throw invalid(property + "key", key, "Each call by itself is one call in flight, so that the rule would"
+					+ " count to one. Use another key, or make a rule that counts the messages of each call.");
+		}
 		Adaptive adaptive = rule.adaptive();
 		Integer limit = rule.concurrency();
 		if (adaptive != null && limit != null) {

@@ -70,8 +70,9 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 *
 	 * @param name Name of the rule in audit events, metrics and Redis keys.
 	 * @param key What is counted separately: "peer", "principal", "issuer", "api-key",
-	 * "method", "service", "global", "header:" and the name of a header, the name of a
-	 * RateLimitKeyResolver bean, or an expression in CEL.
+	 * "method", "service", "global", "call" for the messages of each call by themselves,
+	 * "header:" and the name of a header, the name of a RateLimitKeyResolver bean, or an
+	 * expression in CEL.
 	 * @param methods Methods that the rule is for, as "package.Service/Method" with "*"
 	 * for any part of a name, or "**" for all, also for those the server does not have.
 	 * @param limit Permits per period.

@@ -105,6 +105,8 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			RateLimitRule rule = rules.get(ex.rule());
 			Object value = switch (ex.property()) {
 				case "name" -> rule.name();
+				case "key" -> rule.key();
+				case "on-failure" -> rule.onFailure();
 				case "replaces" -> rule.replaces();
 				case "cost" -> rule.gcra().cost();
 				default -> rule.costs();
@@ -125,7 +127,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 
 	private static RateLimitKey key(String property, Rule rule, RateLimitKeys keys) {
 		String keyText = required(property + "key", rule.key(),
-				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global or header:<name>.");
+				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global, call or header:<name>.");
 		return parsed(property + "key", keyText, () -> keys.key(keyText));
 	}
 

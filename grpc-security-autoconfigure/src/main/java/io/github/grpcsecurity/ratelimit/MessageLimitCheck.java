@@ -7,6 +7,9 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.function.LongSupplier;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 import io.github.grpcsecurity.ratelimit.DelayedMessages.Shortage;
 import io.github.grpcsecurity.ratelimit.MessageLimits.Limit;
@@ -23,6 +26,9 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * A stream may outlive many changes of the rules. Each of its messages is counted by
  * those that are in force when it comes or, if it waits, when it is asked for again.
+ * <p>
+ * What each call has by itself is kept with the call; the limiter hands out the rest. A
+ * message takes both or neither.
  */
 final class MessageLimitCheck implements MessageCheck {
 
@@ -36,6 +42,10 @@ final class MessageLimitCheck implements MessageCheck {
 
 	private final DelayedMessages delayed;
 
+	private final LongSupplier nanoClock;
+
+	private final long origin;
+
 	/**
 	 * Whether a message may wait. Without that, the client has been asked for as many as
 	 * the handler wants: they would pile up behind the one that waits.
@@ -45,23 +55,25 @@ final class MessageLimitCheck implements MessageCheck {
 	private volatile MessageLimits limits;
 
 	private MessageLimitCheck(SecuredMethod method, RateLimitRules rules, MessageLimits limits, RateLimiter limiter,
-			RateLimitObserver observer, DelayedMessages delayed) {
+			RateLimitObserver observer, DelayedMessages delayed, LongSupplier nanoClock) {
 		this.method = method;
 		this.rules = rules;
 		this.limiter = limiter;
 		this.observer = observer;
 		this.delayed = delayed;
+		this.nanoClock = nanoClock;
+		this.origin = nanoClock.getAsLong();
 		this.paced = limits.letWait();
 		this.limits = limits;
 	}
 
 	static void plan(RateLimitRules rules, SecuredMethod method, MethodPlan.Builder plan, RateLimiter limiter,
-			RateLimitObserver observer, DelayedMessages delayed) {
+			RateLimitObserver observer, DelayedMessages delayed, LongSupplier nanoClock) {
 		MessageLimits limits = MessageLimits.of(rules.all(), method);
 		if (limits.all().isEmpty()) {
 			return;
 		}
-		MessageLimitCheck check = new MessageLimitCheck(method, rules, limits, limiter, observer, delayed);
+		MessageLimitCheck check = new MessageLimitCheck(method, rules, limits, limiter, observer, delayed, nanoClock);
 		plan.checkMessages(limits.toString(), check);
 		if (check.paced) {
 			plan.paceMessages();
@@ -75,10 +87,10 @@ final class MessageLimitCheck implements MessageCheck {
 		}
 		Messages messages = call.state(Messages.class, () -> new Messages(call));
 		messages.followRules();
-		if (messages.permits.isEmpty()) {
+		if (messages.takesOwnAlone()) {
 			return Verdict.proceed();
 		}
-		Shortage crowded = this.paced ? this.delayed.crowded(messages.permits) : null;
+		Shortage crowded = this.paced ? this.delayed.crowded(messages.shared) : null;
 		if (crowded != null) {
 			// Others came first
 			return Verdict.pending(queue(messages, crowded));
@@ -97,7 +109,7 @@ final class MessageLimitCheck implements MessageCheck {
 	}
 
 	private @Nullable Shortage shortage(Messages messages, RateLimitDecision decision) {
-		return this.paced ? DelayedMessages.shortage(messages.permits, decision) : null;
+		return this.paced ? DelayedMessages.shortage(messages.permits(), decision) : null;
 	}
 
 	private CompletionStage<Verdict> queue(Messages messages, Shortage shortage) {
@@ -128,9 +140,16 @@ final class MessageLimitCheck implements MessageCheck {
 		// What a caller is counted by does not change from one message to the next
 		private final Map<RateLimitKey, Optional<String>> keys = new HashMap<>(4);
 
+		// By name of rule, so that new numbers do not forgive what is owed
+		private final Map<String, CallDebt> debts = new HashMap<>(4);
+
 		private MessageLimits limits;
 
-		private List<RateLimitPermit> permits;
+		private List<RateLimitPermit> shared = List.of();
+
+		private List<RateLimitPermit> own = List.of();
+
+		private List<CallDebt> ownDebts = List.of();
 
 		private boolean hooked;
 
@@ -141,13 +160,13 @@ final class MessageLimitCheck implements MessageCheck {
 		Messages(SecuredCall call) {
 			this.call = call;
 			this.limits = inForce();
-			this.permits = permits(this.limits);
+			askBy(this.limits);
 		}
 
 		void followRules() {
 			if (rulesHaveChanged()) {
 				MessageLimits current = inForce();
-				this.permits = permits(current);
+				askBy(current);
 				this.limits = current;
 			}
 		}
@@ -157,31 +176,101 @@ final class MessageLimitCheck implements MessageCheck {
 			return !this.limits.madeOf(MessageLimitCheck.this.rules.settled());
 		}
 
-		private List<RateLimitPermit> permits(MessageLimits limits) {
+		private void askBy(MessageLimits limits) {
 			List<RateLimitPermit> all = new ArrayList<>(limits.all().size());
 			for (Limit limit : limits.all()) {
 				RateLimitRule rule = limit.rule();
 				this.keys.computeIfAbsent(rule.key(), (key) -> Optional.ofNullable(limit.resolver().resolve(this.call)))
 					.ifPresent((key) -> all.add(new RateLimitPermit(rule, key, limit.cost())));
 			}
-			return all;
+			this.shared = all.stream().filter((permit) -> !permit.rule().key().ofCall()).toList();
+			this.own = all.stream().filter((permit) -> permit.rule().key().ofCall()).toList();
+			this.ownDebts = this.own.stream()
+				.map((permit) -> this.debts.computeIfAbsent(permit.rule().name(), (name) -> new CallDebt()))
+				.toList();
 		}
 
 		@Override
 		public List<RateLimitPermit> permits() {
-			return this.permits;
+			return this.own.isEmpty() ? this.shared : Stream.concat(this.shared.stream(), this.own.stream()).toList();
+		}
+
+		/**
+		 * Takes the permits of a message if they are all there and the call's own, or if
+		 * there is nothing to take.
+		 */
+		boolean takesOwnAlone() {
+			if (!this.shared.isEmpty()) {
+				return false;
+			}
+			long now = now();
+			for (int i = 0; i < this.own.size(); i++) {
+				RateLimitPermit permit = this.own.get(i);
+				if (!this.ownDebts.get(i).admits(permit.rule().gcra(), permit.cost(), now)) {
+					return false;
+				}
+			}
+			for (int i = 0; i < this.own.size(); i++) {
+				RateLimitRule rule = this.own.get(i).rule();
+				MessageLimitCheck.this.observer.applied(rule, Outcome.ALLOWED);
+				if (this.ownDebts.get(i).take(rule.gcra(), now)) {
+					MessageLimitCheck.this.observer.applied(rule, Outcome.NEAR_LIMIT);
+				}
+			}
+			return true;
 		}
 
 		@Override
 		public CompletionStage<RateLimitDecision> ask() {
 			followRules();
-			return this.permits.isEmpty()
-					? CompletableFuture.completedFuture(RateLimitDecision.of(this.permits, List.of()))
-					: MessageLimitCheck.this.limiter.tryAcquire(this.permits);
+			long now = now();
+			RateLimitDecision alone = decideOwn(now);
+			if (!alone.permitted()) {
+				return CompletableFuture.completedFuture(alone);
+			}
+			if (this.shared.isEmpty()) {
+				return CompletableFuture.completedFuture(takeOwn(alone, now));
+			}
+			CompletionStage<RateLimitDecision> answer = MessageLimitCheck.this.limiter.tryAcquire(this.shared);
+			return this.own.isEmpty() ? answer : answer.thenApply(this::withOwn);
+		}
+
+		private RateLimitDecision decideOwn(long now) {
+			return this.own.isEmpty() ? RateLimitDecision.of(this.own, List.of())
+					: RateLimitDecision.of(this.own,
+							IntStream.range(0, this.own.size())
+								.mapToObj((i) -> this.ownDebts.get(i).debt(this.own.get(i).rule().gcra(), now))
+								.toList());
+		}
+
+		private RateLimitDecision takeOwn(RateLimitDecision decision, long now) {
+			for (int i = 0; i < this.own.size(); i++) {
+				RateLimitDecision.Result result = decision.results().get(i);
+				if (!result.denied()) {
+					this.ownDebts.get(i).owes(result.debt(), now);
+				}
+			}
+			return decision;
+		}
+
+		/** Nobody else takes of a call's own: what was there is there still. */
+		private RateLimitDecision withOwn(RateLimitDecision others) {
+			if (!others.permitted()) {
+				return others;
+			}
+			long now = now();
+			List<RateLimitDecision.Result> results = new ArrayList<>(others.results());
+			results.addAll(takeOwn(decideOwn(now), now).results());
+			RateLimitDecision both = RateLimitDecision.of(results, true);
+			return others.fallback() ? both.asFallback() : both;
+		}
+
+		private long now() {
+			return (MessageLimitCheck.this.nanoClock.getAsLong() - MessageLimitCheck.this.origin) / 1000;
 		}
 
 		Verdict verdict(RateLimitDecision decision) {
-			return LimitCheck.verdict(this.call, this.permits, decision, MessageLimitCheck.this.observer);
+			return LimitCheck.verdict(this.call, this.shared, decision, MessageLimitCheck.this.observer);
 		}
 
 		/** A call that is over needs no permits. */

@@ -3,6 +3,7 @@ package io.github.grpcsecurity.ratelimit;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.LongSupplier;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -30,6 +31,8 @@ public final class MessageLimitStage implements CallStage {
 
 	private final DelayedMessages delayed;
 
+	private final LongSupplier nanoClock;
+
 	/**
 	 * Creates the stage.
 	 * @param rules all rules; those that count calls are left to other stages. A change
@@ -38,13 +41,16 @@ public final class MessageLimitStage implements CallStage {
 	 * @param limiter hands out the permits
 	 * @param observer learns what the rules do
 	 * @param timer wakes messages that wait
+	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()},
+	 * for rules that count each call by itself
 	 */
 	public MessageLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer,
-			ScheduledExecutorService timer) {
+			ScheduledExecutorService timer, LongSupplier nanoClock) {
 		this.rules = rules;
 		this.limiter = limiter;
 		this.observer = observer;
 		this.delayed = new DelayedMessages(timer);
+		this.nanoClock = nanoClock;
 		rules.onSettled(this.delayed::askAnew);
 	}
 
@@ -57,7 +63,7 @@ public final class MessageLimitStage implements CallStage {
 	 */
 	public MessageLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer,
 			ScheduledExecutorService timer) {
-		this(new RateLimitRules(rules), limiter, observer, timer);
+		this(new RateLimitRules(rules), limiter, observer, timer, System::nanoTime);
 	}
 
 	@Override
@@ -68,7 +74,7 @@ public final class MessageLimitStage implements CallStage {
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 		if (!method.unknown()) {
-			MessageLimitCheck.plan(this.rules, method, plan, this.limiter, this.observer, this.delayed);
+			MessageLimitCheck.plan(this.rules, method, plan, this.limiter, this.observer, this.delayed, this.nanoClock);
 		}
 	}
 

@@ -123,6 +123,7 @@ public final class RateLimitRules {
 		}
 		for (int i = 0; i < all.size(); i++) {
 			RateLimitRule rule = all.get(i);
+			checkKey(i, rule);
 			checkCost(i, "cost", rule.gcra().cost(), rule);
 			for (RateLimitRule.MethodCost each : rule.costs()) {
 				checkCost(i, "costs", each.cost(), rule);
@@ -133,6 +134,21 @@ public final class RateLimitRules {
 					throw new InvalidRateLimitRuleException(i, "replaces", wrong);
 				}
 			}
+		}
+	}
+
+	private static void checkKey(int place, RateLimitRule rule) {
+		if (!rule.key().ofCall()) {
+			return;
+		}
+		if (!rule.countsMessages()) {
+			throw new InvalidRateLimitRuleException(place, "key", "The key 'call' counts each call by itself, so that"
+					+ " the rule would count to one. Set messages=true to count the messages of each call, or use"
+					+ " another key.");
+		}
+		if (rule.onFailure() != RateLimitRule.OnFailure.LOCAL) {
+			throw new InvalidRateLimitRuleException(place, "on-failure", "With the key 'call' each call is counted by"
+					+ " itself, in this server alone, which asks nobody. Remove this, or use another key.");
 		}
 	}
 

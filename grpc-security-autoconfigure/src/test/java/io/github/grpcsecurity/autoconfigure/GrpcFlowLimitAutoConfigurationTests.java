@@ -121,6 +121,13 @@ class GrpcFlowLimitAutoConfigurationTests {
 	}
 
 	@Test
+	void messagesWhenCountedForEachCallThenKeyIsCall() {
+		this.messages.withPropertyValues(rule("key=call"))
+			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).key())
+				.hasToString("call"));
+	}
+
+	@Test
 	void onExceedWhenBackpressureThenMessagesWait() {
 		this.messages.withPropertyValues(rule("on-exceed=backpressure"))
 			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).onExceed())
@@ -196,6 +203,9 @@ class GrpcFlowLimitAutoConfigurationTests {
 			"concurrency=5;reserved.share=0.2;reserved.methods=x | reserved.methods[0] | no slash",
 			"limit=5;reserved.share=0.2;reserved.methods=** | reserved | Only calls in flight",
 			"limit=5;on-exceed=reject | on-exceed | Set messages=true",
+			"limit=5;key=call | key | Set messages=true to count the messages of each call, or use another key",
+			"limit=5;key=call;messages=true;on-failure=deny | on-failure | which asks nobody",
+			"concurrency=5;key=call | key | make a rule that counts the messages of each call",
 			"messages=true | limit | Each rule needs a limit" })
 	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String settings, String property, String reason) {
 		ApplicationContextRunner runner = this.calls;

@@ -12,6 +12,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
@@ -63,6 +64,8 @@ class MessageLimitIT {
 
 	private final InMemoryRateLimiter memory = new InMemoryRateLimiter(1000, System::nanoTime);
 
+	private LongSupplier clock = System::nanoTime;
+
 	private MessageLimitStage stage;
 
 	@AfterEach
@@ -83,7 +86,7 @@ class MessageLimitIT {
 	private MessageLimitStage stage(RateLimiter limiter, RateLimitRules rules) {
 		this.stage = new MessageLimitStage(rules, limiter,
 				(rule, outcome) -> this.outcomes.computeIfAbsent(outcome, (key) -> new LongAdder()).increment(),
-				this.threads.scheduler());
+				this.threads.scheduler(), this.clock);
 		return this.stage;
 	}
 
