@@ -67,9 +67,10 @@ final class ConfiguredConcurrencyRule {
 			throw invalid(property + "on-failure", rule.onFailure(),
 					"Calls in flight are counted in this server alone, which asks nobody. Remove this.");
 		}
-		if (rule.messages()) {
-			throw invalid(property + "messages", true, "The rule counts calls in flight, which messages are not."
-					+ " Make another rule for the messages, with a limit per period.");
+		if (rule.messages() || rule.bytes()) {
+			throw invalid(property + (rule.messages() ? "messages" : "bytes"), true,
+					"The rule counts calls in flight, which messages are not."
+							+ " Make another rule for the messages, with a limit per period.");
 		}
 	}
 

@@ -1,5 +1,6 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -75,6 +76,8 @@ final class MessageLimitCheck implements MessageCheck {
 		}
 		MessageLimitCheck check = new MessageLimitCheck(method, rules, limits, limiter, observer, delayed, nanoClock);
 		plan.checkMessages(limits.toString(), check);
+		// Even if none counts bytes now: such a rule may come while a call is open
+		plan.measureMessages();
 		if (check.paced) {
 			plan.paceMessages();
 		}
@@ -86,9 +89,13 @@ final class MessageLimitCheck implements MessageCheck {
 			return Verdict.proceed();
 		}
 		Messages messages = call.state(Messages.class, () -> new Messages(call));
-		messages.followRules();
+		messages.next(call.messageSize());
 		if (messages.takesOwnAlone()) {
 			return Verdict.proceed();
+		}
+		RateLimitDecision never = messages.tooLarge();
+		if (never != null) {
+			return messages.verdict(never);
 		}
 		Shortage crowded = this.paced ? this.delayed.crowded(messages.shared) : null;
 		if (crowded != null) {
@@ -145,6 +152,8 @@ final class MessageLimitCheck implements MessageCheck {
 
 		private MessageLimits limits;
 
+		private long size = 1;
+
 		private List<RateLimitPermit> shared = List.of();
 
 		private List<RateLimitPermit> own = List.of();
@@ -163,7 +172,42 @@ final class MessageLimitCheck implements MessageCheck {
 			askBy(this.limits);
 		}
 
-		void followRules() {
+		/** Turns to a message. Not even empty ones are free: each one keeps us busy. */
+		void next(int bytes) {
+			this.size = Math.min(Math.max(1, bytes), Gcra.MAX_PERMITS);
+			if (this.limits.countBytes()) {
+				this.shared = weighed(this.shared);
+				this.own = weighed(this.own);
+			}
+			followRules();
+		}
+
+		private List<RateLimitPermit> weighed(List<RateLimitPermit> permits) {
+			List<RateLimitPermit> weighed = new ArrayList<>(permits.size());
+			for (RateLimitPermit permit : permits) {
+				weighed
+					.add(permit.rule().bytes() ? new RateLimitPermit(permit.rule(), permit.key(), this.size) : permit);
+			}
+			return weighed;
+		}
+
+		/** Refuses a message that finds no room however long it waits. */
+		@Nullable RateLimitDecision tooLarge() {
+			if (!this.limits.countBytes()) {
+				return null;
+			}
+			for (RateLimitPermit permit : permits()) {
+				RateLimitRule rule = permit.rule();
+				if (!rule.shadow() && permit.cost() > rule.gcra().burst()) {
+					return RateLimitDecision.of(List
+						.of(new RateLimitDecision.Result(rule, permit.cost(), true, Gcra.Debt.NONE, Duration.ZERO)),
+							false);
+				}
+			}
+			return null;
+		}
+
+		private void followRules() {
 			if (rulesHaveChanged()) {
 				MessageLimits current = inForce();
 				askBy(current);
@@ -181,7 +225,8 @@ final class MessageLimitCheck implements MessageCheck {
 			for (Limit limit : limits.all()) {
 				RateLimitRule rule = limit.rule();
 				this.keys.computeIfAbsent(rule.key(), (key) -> Optional.ofNullable(limit.resolver().resolve(this.call)))
-					.ifPresent((key) -> all.add(new RateLimitPermit(rule, key, limit.cost())));
+					.ifPresent(
+							(key) -> all.add(new RateLimitPermit(rule, key, rule.bytes() ? this.size : limit.cost())));
 			}
 			this.shared = all.stream().filter((permit) -> !permit.rule().key().ofCall()).toList();
 			this.own = all.stream().filter((permit) -> permit.rule().key().ofCall()).toList();

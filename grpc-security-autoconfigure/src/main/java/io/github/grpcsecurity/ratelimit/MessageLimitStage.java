@@ -11,8 +11,8 @@ import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 
 /**
- * Limits the messages that clients send, in the four types of calls: the only message of
- * a unary call counts as one.
+ * Limits the messages that clients send, or their bytes, in the four types of calls: the
+ * only message of a unary call counts as one.
  * <p>
  * A message over a limit ends its call, or waits if all limits that it is over say so. A
  * call with a message that waits takes no thread, and its client is not asked for another

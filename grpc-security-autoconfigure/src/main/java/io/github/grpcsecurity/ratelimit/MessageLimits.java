@@ -15,9 +15,12 @@ final class MessageLimits {
 
 	private final List<Limit> limits;
 
+	private final boolean bytes;
+
 	private MessageLimits(List<RateLimitRule> rules, List<Limit> limits) {
 		this.rules = rules;
 		this.limits = limits;
+		this.bytes = limits.stream().anyMatch((limit) -> limit.rule.bytes());
 	}
 
 	static MessageLimits of(List<RateLimitRule> rules, SecuredMethod method) {
@@ -37,6 +40,11 @@ final class MessageLimits {
 		return this.limits;
 	}
 
+	/** Whether some count bytes. */
+	boolean countBytes() {
+		return this.bytes;
+	}
+
 	/** Whether a message may have to wait. */
 	boolean letWait() {
 		return this.limits.stream().anyMatch((limit) -> limit.rule.onExceed() == OnExceed.BACKPRESSURE);
@@ -52,15 +60,14 @@ final class MessageLimits {
 	 *
 	 * @param rule the rule
 	 * @param resolver finds whose permits a call takes
-	 * @param cost what a message costs
+	 * @param cost what a message costs, unless its bytes are counted
 	 */
 	record Limit(RateLimitRule rule, RateLimitKey.Resolver resolver, long cost) {
 
 		@Override
 		public String toString() {
-			Gcra gcra = this.rule.gcra();
-			return "message limit " + this.rule.name() + " by " + this.rule.key() + ": "
-					+ new Gcra(gcra.limit(), gcra.period(), gcra.burst(), this.cost)
+			return (this.rule.bytes() ? "byte limit " : "message limit ") + this.rule.name() + " by " + this.rule.key()
+					+ ": " + this.rule.numbers(this.cost)
 					+ ((this.rule.onExceed() == OnExceed.BACKPRESSURE) ? ", others wait" : "")
 					+ (this.rule.shadow() ? ", only watching" : "");
 		}

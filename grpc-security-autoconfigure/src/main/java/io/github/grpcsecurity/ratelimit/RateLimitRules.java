@@ -124,6 +124,7 @@ public final class RateLimitRules {
 		for (int i = 0; i < all.size(); i++) {
 			RateLimitRule rule = all.get(i);
 			checkKey(i, rule);
+			checkBytes(i, rule);
 			checkCost(i, "cost", rule.gcra().cost(), rule);
 			for (RateLimitRule.MethodCost each : rule.costs()) {
 				checkCost(i, "costs", each.cost(), rule);
@@ -142,13 +143,22 @@ public final class RateLimitRules {
 			return;
 		}
 		if (!rule.countsMessages()) {
-			throw new InvalidRateLimitRuleException(place, "key", "The key 'call' counts each call by itself, so that"
-					+ " the rule would count to one. Set messages=true to count the messages of each call, or use"
-					+ " another key.");
+			throw new InvalidRateLimitRuleException(place, "key",
+					"The key 'call' counts each call by itself, so that"
+							+ " the rule would count to one. Set messages=true or bytes=true to count what each call"
+							+ " sends, or use another key.");
 		}
 		if (rule.onFailure() != RateLimitRule.OnFailure.LOCAL) {
 			throw new InvalidRateLimitRuleException(place, "on-failure", "With the key 'call' each call is counted by"
 					+ " itself, in this server alone, which asks nobody. Remove this, or use another key.");
+		}
+	}
+
+	private static void checkBytes(int place, RateLimitRule rule) {
+		if (rule.bytes() && (rule.gcra().cost() != 1 || !rule.costs().isEmpty())) {
+			throw new InvalidRateLimitRuleException(place, rule.costs().isEmpty() ? "cost" : "costs",
+					"The rule counts bytes, of which a message costs as many as it has. Remove this, or count messages"
+							+ " instead with messages=true.");
 		}
 	}
 

@@ -6,6 +6,7 @@ import java.util.List;
 
 import org.junit.jupiter.api.Test;
 
+import static io.github.grpcsecurity.ratelimit.TestRules.bytes;
 import static io.github.grpcsecurity.ratelimit.TestRules.cost;
 import static io.github.grpcsecurity.ratelimit.TestRules.messages;
 import static io.github.grpcsecurity.ratelimit.TestRules.onFailure;
@@ -47,10 +48,14 @@ class RateLimitRulesTests {
 		assertInvalid(0, "replaces", "The rule 'a' counts messages", replaces(messages(this.a), "b"), this.b);
 		assertInvalid(0, "replaces", "The rule 'b' counts messages", replaces(this.a, "b"), messages(this.b));
 		assertInvalid(0, "costs", "A cost of 11 exceeds the burst, which is 10", cost(this.a, "**", 11));
-		assertInvalid(0, "key", "Set messages=true to count the messages of each call, or use another key",
+		assertInvalid(0, "key", "Set messages=true or bytes=true to count what each call sends, or use another key",
 				rule("each", "call", 10, HOUR));
 		assertInvalid(0, "on-failure", "which asks nobody",
 				onFailure(messages(rule("each", "call", 10, HOUR)), RateLimitRule.OnFailure.DENY));
+		assertInvalid(0, "costs", "a message costs as many as it has",
+				cost(bytes(this.a, RateLimitRule.OnExceed.REJECT), "**", 2));
+		assertInvalid(0, "cost", "a message costs as many as it has",
+				bytes(this.a.withGcra(new Gcra(10, HOUR, 10, 2)), RateLimitRule.OnExceed.REJECT));
 		assertInvalid(1, "cost", "A cost of 6 exceeds the burst, which is 5", this.b,
 				this.a.withGcra(new Gcra(10, HOUR, 5, 6)));
 	}
