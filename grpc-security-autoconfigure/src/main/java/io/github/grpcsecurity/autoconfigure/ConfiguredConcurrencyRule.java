@@ -27,6 +27,10 @@ final class ConfiguredConcurrencyRule {
 
 	static ConcurrencyRule of(String property, Rule rule, String name, RateLimitKey key, List<MethodPattern> methods) {
 		standsAlone(property, rule);
+		if (key.toString().equals("call")) {
+			throw invalid(property + "key", key, "Each call by itself is one call in flight, so that the rule would"
+					+ " count to one. Use another key, or make a rule that counts the messages of each call.");
+		}
 		Adaptive adaptive = rule.adaptive();
 		Integer limit = rule.concurrency();
 		if (adaptive != null && limit != null) {
@@ -63,9 +67,10 @@ final class ConfiguredConcurrencyRule {
 			throw invalid(property + "on-failure", rule.onFailure(),
 					"Calls in flight are counted in this server alone, which asks nobody. Remove this.");
 		}
-		if (rule.messages()) {
-			throw invalid(property + "messages", true, "The rule counts calls in flight, which messages are not."
-					+ " Make another rule for the messages, with a limit per period.");
+		if (rule.messages() || rule.bytes()) {
+			throw invalid(property + (rule.messages() ? "messages" : "bytes"), true,
+					"The rule counts calls in flight, which messages are not."
+							+ " Make another rule for the messages, with a limit per period.");
 		}
 	}
 

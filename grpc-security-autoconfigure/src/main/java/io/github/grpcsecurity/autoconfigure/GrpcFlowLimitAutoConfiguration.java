@@ -45,7 +45,8 @@ public final class GrpcFlowLimitAutoConfiguration {
 			ObjectProvider<RateLimitObserver> observers, GrpcSecurityThreads threads) {
 		List<RateLimitObserver> all = observers.orderedStream().toList();
 		return new MessageLimitStage(rules, limiter,
-				(rule, outcome) -> all.forEach((observer) -> observer.applied(rule, outcome)), threads.scheduler());
+				(rule, outcome) -> all.forEach((observer) -> observer.applied(rule, outcome)), threads.scheduler(),
+				System::nanoTime);
 	}
 
 	@Bean

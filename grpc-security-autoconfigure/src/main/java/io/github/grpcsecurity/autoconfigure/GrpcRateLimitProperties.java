@@ -70,11 +70,12 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 *
 	 * @param name Name of the rule in audit events, metrics and Redis keys.
 	 * @param key What is counted separately: "peer", "principal", "issuer", "api-key",
-	 * "method", "service", "global", "header:" and the name of a header, the name of a
-	 * RateLimitKeyResolver bean, or an expression in CEL.
+	 * "method", "service", "global", "call" for the messages of each call by themselves,
+	 * "header:" and the name of a header, the name of a RateLimitKeyResolver bean, or an
+	 * expression in CEL.
 	 * @param methods Methods that the rule is for, as "package.Service/Method" with "*"
 	 * for any part of a name, or "**" for all, also for those the server does not have.
-	 * @param limit Permits per period.
+	 * @param limit Permits per period; with "bytes", bytes per period.
 	 * @param period Length of the period, one second if not set. Seconds are used if no
 	 * unit is given.
 	 * @param burst Permits that can be taken at once. The same as the limit if not set.
@@ -88,6 +89,8 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 	 * counts.
 	 * @param messages Whether each message that a client sends is counted, instead of the
 	 * call.
+	 * @param bytes Whether the bytes of the messages that clients send are counted,
+	 * instead of the calls. An empty message counts as one byte.
 	 * @param onExceed What becomes of a message over the limit: "reject" ends its call,
 	 * "backpressure" lets it wait and asks the client for no other one. With "reject" if
 	 * not set.
@@ -102,8 +105,9 @@ public record GrpcRateLimitProperties(@DefaultValue("auto") Store store, @Defaul
 			@DefaultValue("1") long cost, @DefaultValue("false") boolean shadow,
 			@DefaultValue("local") OnFailure onFailure,
 			@DefaultValue("resource-exhausted") ResponseStatus responseStatus, @DefaultValue List<String> replaces,
-			@DefaultValue List<Cost> costs, @DefaultValue("false") boolean messages, @Nullable OnExceed onExceed,
-			@Nullable Integer concurrency, @Nullable Adaptive adaptive, @Nullable Reserved reserved) {
+			@DefaultValue List<Cost> costs, @DefaultValue("false") boolean messages,
+			@DefaultValue("false") boolean bytes, @Nullable OnExceed onExceed, @Nullable Integer concurrency,
+			@Nullable Adaptive adaptive, @Nullable Reserved reserved) {
 
 	}
 

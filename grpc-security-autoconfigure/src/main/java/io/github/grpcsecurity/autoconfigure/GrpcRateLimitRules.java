@@ -105,7 +105,10 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			RateLimitRule rule = rules.get(ex.rule());
 			Object value = switch (ex.property()) {
 				case "name" -> rule.name();
+				case "key" -> rule.key();
+				case "on-failure" -> rule.onFailure();
 				case "replaces" -> rule.replaces();
+				case "cost" -> rule.gcra().cost();
 				default -> rule.costs();
 			};
 			throw invalid(PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property(), value,
@@ -124,7 +127,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 
 	private static RateLimitKey key(String property, Rule rule, RateLimitKeys keys) {
 		String keyText = required(property + "key", rule.key(),
-				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global or header:<name>.");
+				"Each rule needs a key; use peer, principal, issuer, api-key, method, service, global, call or header:<name>.");
 		return parsed(property + "key", keyText, () -> keys.key(keyText));
 	}
 
@@ -145,18 +148,24 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			throw invalid(property + "reserved", rule.reserved(), "Only calls in flight have a share that can be"
 					+ " reserved. Set concurrency or adaptive instead of a limit, or remove this.");
 		}
-		if (rule.onExceed() != null && !rule.messages()) {
+		if (rule.messages() && rule.bytes()) {
+			throw invalid(property + "messages", true,
+					"The rule counts bytes, which are those of messages. Remove this,"
+							+ " or make two rules, one for messages and one for bytes.");
+		}
+		boolean counted = rule.messages() || rule.bytes();
+		if (rule.onExceed() != null && !counted) {
 			throw invalid(property + "on-exceed", rule.onExceed(),
 					"It is for messages: a call over the limit is always refused. Set messages=true to count"
-							+ " messages, or remove this.");
+							+ " messages, bytes=true to count their bytes, or remove this.");
 		}
-		OnExceed onExceed = (rule.messages() && rule.onExceed() == null) ? OnExceed.REJECT : rule.onExceed();
+		OnExceed onExceed = (counted && rule.onExceed() == null) ? OnExceed.REJECT : rule.onExceed();
 		RateLimitKey key = key(property, rule, keys);
 		List<MethodPattern> methods = methods(property + "methods", rule.methods());
 		Gcra gcra = gcra(property, rule, instances);
 		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
 				rule.responseStatus().code(), new LinkedHashSet<>(rule.replaces()),
-				costs(property + "costs", rule.costs()), onExceed);
+				costs(property + "costs", rule.costs()), onExceed, rule.bytes());
 	}
 
 	private static List<MethodCost> costs(String property, List<Cost> costs) {

@@ -173,7 +173,7 @@ public final class GrpcSecurityEndpoint {
 				lastMinute.put(outcome.name().toLowerCase(Locale.ROOT), recent.getOrDefault(outcome, 0L));
 			}
 			return new LimitDescriptor(rule.name(), rule.key().toString(),
-					rule.methods().stream().map(Object::toString).toList(), rule.gcra().toString(), rule.shadow(),
+					rule.methods().stream().map(Object::toString).toList(), rule.numbers(), rule.shadow(),
 					rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(), lastMinute);
 		}
 

@@ -40,12 +40,12 @@ final class RateLimitKeys {
 		}
 		if (WORD.matcher(text).matches()) {
 			throw new IllegalArgumentException("there is no key '" + text + "' and no RateLimitKeyResolver bean of that"
-					+ " name; use peer, principal, issuer, api-key, method, service, global, header:<name>, such a"
+					+ " name; use peer, principal, issuer, api-key, method, service, global, call, header:<name>, such a"
 					+ " bean, or an expression in CEL");
 		}
 		if (this.expressions == null) {
 			throw new IllegalArgumentException("'" + text + "' is an expression in CEL, which is not on the class path;"
-					+ " add dev.cel:cel, or use peer, principal, issuer, api-key, method, service, global or"
+					+ " add dev.cel:cel, or use peer, principal, issuer, api-key, method, service, global, call or"
 					+ " header:<name>");
 		}
 		return RateLimitKey.of(text, this.expressions.compile(text));

@@ -1,11 +1,11 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.time.Duration;
-import java.util.Iterator;
-import java.util.LinkedHashSet;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.NavigableSet;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -14,6 +14,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import org.jspecify.annotations.Nullable;
@@ -22,33 +23,34 @@ import org.jspecify.annotations.Nullable;
  * Messages that wait for permits.
  * <p>
  * Those that wait for the permits of one key stand in one line, and only the first of
- * them asks: however many wait, the limiter is asked once for each permit there may be. A
- * line is gone as soon as nobody stands in it, so their number is bounded by the calls in
- * flight. Thread-safe; no thread waits.
+ * them asks: however many wait, the limiter is asked once for each permit there may be.
+ * Who finds that something else is scarce, too, changes to that line, to the place that
+ * the time of its arrival gives it. A line is gone as soon as nobody stands in it, so
+ * their number is bounded by the calls in flight. Thread-safe; no thread waits.
  */
 final class DelayedMessages {
 
 	/** How soon to ask again at the earliest. */
 	private static final long MIN_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
 
-	/** How soon to ask again if nobody can tell. */
-	private static final Duration UNKNOWN = Duration.ofSeconds(1);
-
-	private final RateLimiter limiter;
-
 	private final ScheduledExecutorService timer;
 
 	private final Map<Key, Line> lines = new ConcurrentHashMap<>();
 
-	DelayedMessages(RateLimiter limiter, ScheduledExecutorService timer) {
-		this.limiter = limiter;
+	private final AtomicLong arrivals = new AtomicLong();
+
+	DelayedMessages(ScheduledExecutorService timer) {
 		this.timer = timer;
 	}
 
-	/** What a message has to wait for; null if the decision is final. */
-	static @Nullable RateLimitPermit scarce(List<RateLimitPermit> permits, RateLimitDecision decision) {
+	/**
+	 * What a message has to wait for; null if the decision is final, because it is
+	 * admitted, or ends its call, or can never be admitted.
+	 */
+	static @Nullable Shortage shortage(List<RateLimitPermit> permits, RateLimitDecision decision) {
 		RateLimitDecision.Result denial = decision.denial();
-		if (denial == null) {
+		Duration delay = (denial != null) ? denial.retryAfter() : null;
+		if (denial == null || delay == null) {
 			return null;
 		}
 		for (RateLimitDecision.Result result : decision.results()) {
@@ -59,34 +61,45 @@ final class DelayedMessages {
 		for (RateLimitPermit permit : permits) {
 			// The rule of a fallback is another object with the same name
 			if (permit.rule().name().equals(denial.rule().name())) {
-				return permit;
+				return new Shortage(permit, delay);
 			}
 		}
 		return null;
 	}
 
-	/** For what others wait already. */
-	@Nullable RateLimitPermit crowded(List<RateLimitPermit> permits) {
+	/** What others wait for already. */
+	@Nullable Shortage crowded(List<RateLimitPermit> permits) {
 		if (this.lines.isEmpty()) {
 			return null;
 		}
 		for (RateLimitPermit permit : permits) {
 			if (this.lines.containsKey(Key.of(permit))) {
-				return permit;
+				return new Shortage(permit, Duration.ZERO);
 			}
 		}
 		return null;
 	}
 
 	/** Makes a message stand in line; the first in line asks after the delay. */
-	void add(Waiting waiting, RateLimitPermit scarce, @Nullable Duration delay) {
-		add(waiting, Key.of(scarce), delay);
+	Waiting add(Demand demand, Shortage shortage) {
+		Waiting waiting = new Waiting(demand, this.arrivals.getAndIncrement());
+		add(waiting, shortage);
+		return waiting;
 	}
 
-	private void add(Waiting waiting, Key key, @Nullable Duration delay) {
-		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, delay)) {
+	private void add(Waiting waiting, Shortage shortage) {
+		Key key = Key.of(shortage.permit());
+		while (!this.lines.computeIfAbsent(key, Line::new).add(waiting, shortage.delay())) {
 			Thread.onSpinWait();
 		}
+	}
+
+	/**
+	 * The rules have changed: for what messages wait, and how long, may be something else
+	 * now, or nothing.
+	 */
+	void askAnew() {
+		this.lines.values().forEach(Line::askAnew);
 	}
 
 	/** How many messages wait. */
@@ -102,10 +115,38 @@ final class DelayedMessages {
 
 	}
 
+	/** What a message needs. Asked by one thread at a time. */
+	interface Demand {
+
+		/** Asks for it by the rules in force. */
+		CompletionStage<RateLimitDecision> ask();
+
+		/** What was asked for last. */
+		List<RateLimitPermit> permits();
+
+		/** Whether the rules have changed since then. */
+		boolean rulesHaveChanged();
+
+	}
+
+	/**
+	 * What a message waits for.
+	 *
+	 * @param permit what there is too little of
+	 * @param delay how soon there can be enough
+	 */
+	record Shortage(RateLimitPermit permit, Duration delay) {
+
+	}
+
 	/** One message that waits. */
 	static final class Waiting {
 
-		private final List<RateLimitPermit> permits;
+		private static final Comparator<Waiting> IN_ORDER = Comparator.comparingLong((waiting) -> waiting.arrival);
+
+		private final Demand demand;
+
+		private final long arrival;
 
 		private final CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
 
@@ -113,8 +154,9 @@ final class DelayedMessages {
 
 		private volatile boolean left;
 
-		Waiting(List<RateLimitPermit> permits) {
-			this.permits = permits;
+		private Waiting(Demand demand, long arrival) {
+			this.demand = demand;
+			this.arrival = arrival;
 		}
 
 		/** Completes with the final decision. */
@@ -139,7 +181,7 @@ final class DelayedMessages {
 		private final Key key;
 
 		// Guarded by this
-		private final Set<Waiting> waiting = new LinkedHashSet<>();
+		private final NavigableSet<Waiting> waiting = new TreeSet<>(Waiting.IN_ORDER);
 
 		// Guarded by this
 		private @Nullable Future<?> wakeUp;
@@ -154,24 +196,40 @@ final class DelayedMessages {
 			this.key = key;
 		}
 
-		synchronized boolean add(Waiting last, @Nullable Duration delay) {
+		synchronized boolean add(Waiting one, Duration delay) {
 			if (this.gone) {
 				return false;
 			}
-			last.line = this;
-			if (!last.left) {
-				this.waiting.add(last);
+			one.line = this;
+			if (one.left) {
+				remove(one);
+				return true;
 			}
-			if (this.wakeUp == null && !this.asking) {
+			this.waiting.add(one);
+			if (!this.asking && this.waiting.first() == one) {
 				wakeUpAfter(delay);
 			}
 			return true;
 		}
 
 		synchronized void remove(Waiting one) {
+			boolean first = !this.waiting.isEmpty() && this.waiting.first() == one;
 			this.waiting.remove(one);
-			if (this.waiting.isEmpty() && !this.asking) {
+			if (this.asking) {
+				return;
+			}
+			if (this.waiting.isEmpty()) {
 				end();
+			}
+			else if (first) {
+				// The next one may need less
+				wakeUpAfter(Duration.ZERO);
+			}
+		}
+
+		synchronized void askAnew() {
+			if (!this.asking && !this.waiting.isEmpty()) {
+				wakeUpAfter(Duration.ZERO);
 			}
 		}
 
@@ -180,12 +238,11 @@ final class DelayedMessages {
 		}
 
 		private synchronized @Nullable Waiting first() {
-			Iterator<Waiting> iterator = this.waiting.iterator();
-			if (iterator.hasNext()) {
-				return iterator.next();
+			if (this.waiting.isEmpty()) {
+				end();
+				return null;
 			}
-			end();
-			return null;
+			return this.waiting.first();
 		}
 
 		// Called under the lock
@@ -193,6 +250,11 @@ final class DelayedMessages {
 			this.gone = true;
 			this.asking = false;
 			DelayedMessages.this.lines.remove(this.key, this);
+			sleepOn();
+		}
+
+		// Called under the lock
+		private void sleepOn() {
 			if (this.wakeUp != null) {
 				this.wakeUp.cancel(false);
 				this.wakeUp = null;
@@ -200,8 +262,11 @@ final class DelayedMessages {
 		}
 
 		// Called under the lock
-		private void wakeUpAfter(@Nullable Duration delay) {
-			long nanos = Math.max(((delay != null) ? delay : UNKNOWN).toNanos(), MIN_NANOS);
+		private void wakeUpAfter(Duration delay) {
+			sleepOn();
+			// Whoever changed them may have passed by before this message stood here
+			boolean outdated = this.waiting.first().demand.rulesHaveChanged();
+			long nanos = outdated ? MIN_NANOS : Math.max(delay.toNanos(), MIN_NANOS);
 			try {
 				this.wakeUp = DelayedMessages.this.timer.schedule(this, nanos, TimeUnit.NANOSECONDS);
 			}
@@ -248,7 +313,7 @@ final class DelayedMessages {
 
 		private CompletableFuture<RateLimitDecision> ask(Waiting first) {
 			try {
-				return DelayedMessages.this.limiter.tryAcquire(first.permits).toCompletableFuture();
+				return first.demand.ask().toCompletableFuture();
 			}
 			catch (RuntimeException ex) {
 				return CompletableFuture.failedFuture(ex);
@@ -272,29 +337,28 @@ final class DelayedMessages {
 					.completeExceptionally((failure != null) ? failure : new NullPointerException("no decision"));
 				return true;
 			}
-			RateLimitPermit scarce = scarce(first.permits, decision);
-			RateLimitDecision.Result denial = decision.denial();
-			if (scarce == null || denial == null) {
+			Shortage shortage = shortage(first.demand.permits(), decision);
+			if (shortage == null) {
 				drop(first);
 				first.answer.complete(decision);
 				return true;
 			}
-			Key other = Key.of(scarce);
-			if (other.equals(this.key)) {
-				synchronized (this) {
-					this.asking = false;
-					if (this.waiting.isEmpty()) {
-						end();
-					}
-					else {
-						wakeUpAfter(denial.retryAfter());
-					}
-				}
-				return false;
+			if (Key.of(shortage.permit()).equals(this.key)) {
+				return !sleeps(first, shortage.delay());
 			}
 			// It must not keep those waiting who lack nothing else
 			drop(first);
-			DelayedMessages.this.add(first, other, denial.retryAfter());
+			DelayedMessages.this.add(first, shortage);
+			return true;
+		}
+
+		/** Whether it is still the turn of the same one, which has to wait on. */
+		private synchronized boolean sleeps(Waiting one, Duration delay) {
+			if (this.waiting.isEmpty() || this.waiting.first() != one) {
+				return false;
+			}
+			this.asking = false;
+			wakeUpAfter(delay);
 			return true;
 		}
 

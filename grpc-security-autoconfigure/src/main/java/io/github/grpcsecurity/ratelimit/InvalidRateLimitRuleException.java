@@ -29,7 +29,8 @@ public final class InvalidRateLimitRuleException extends IllegalArgumentExceptio
 
 	/**
 	 * What is at fault about it.
-	 * @return {@code name}, {@code replaces} or {@code costs}
+	 * @return {@code name}, {@code key}, {@code on-failure}, {@code cost}, {@code costs}
+	 * or {@code replaces}
 	 */
 	public String property() {
 		return this.property;

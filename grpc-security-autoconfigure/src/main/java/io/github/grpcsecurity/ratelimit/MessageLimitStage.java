@@ -3,6 +3,7 @@ package io.github.grpcsecurity.ratelimit;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.LongSupplier;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -10,8 +11,8 @@ import io.github.grpcsecurity.server.SecuredMethod;
 import io.github.grpcsecurity.server.SecurityStage;
 
 /**
- * Limits the messages that clients send, in the four types of calls: the only message of
- * a unary call counts as one.
+ * Limits the messages that clients send, or their bytes, in the four types of calls: the
+ * only message of a unary call counts as one.
  * <p>
  * A message over a limit ends its call, or waits if all limits that it is over say so. A
  * call with a message that waits takes no thread, and its client is not asked for another
@@ -30,20 +31,27 @@ public final class MessageLimitStage implements CallStage {
 
 	private final DelayedMessages delayed;
 
+	private final LongSupplier nanoClock;
+
 	/**
 	 * Creates the stage.
-	 * @param rules all rules, whose changes count as soon as plans are compiled anew;
-	 * those that count calls are left to other stages
+	 * @param rules all rules; those that count calls are left to other stages. A change
+	 * counts from the next message on, also in calls to methods that had such a rule when
+	 * the call started, and for messages that wait.
 	 * @param limiter hands out the permits
 	 * @param observer learns what the rules do
 	 * @param timer wakes messages that wait
+	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()},
+	 * for rules that count each call by itself
 	 */
 	public MessageLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer,
-			ScheduledExecutorService timer) {
+			ScheduledExecutorService timer, LongSupplier nanoClock) {
 		this.rules = rules;
 		this.limiter = limiter;
 		this.observer = observer;
-		this.delayed = new DelayedMessages(limiter, timer);
+		this.delayed = new DelayedMessages(timer);
+		this.nanoClock = nanoClock;
+		rules.onSettled(this.delayed::askAnew);
 	}
 
 	/**
@@ -55,7 +63,7 @@ public final class MessageLimitStage implements CallStage {
 	 */
 	public MessageLimitStage(Collection<RateLimitRule> rules, RateLimiter limiter, RateLimitObserver observer,
 			ScheduledExecutorService timer) {
-		this(new RateLimitRules(rules), limiter, observer, timer);
+		this(new RateLimitRules(rules), limiter, observer, timer, System::nanoTime);
 	}
 
 	@Override
@@ -66,7 +74,7 @@ public final class MessageLimitStage implements CallStage {
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
 		if (!method.unknown()) {
-			MessageLimitCheck.plan(rules(), method, plan, this.limiter, this.observer, this.delayed);
+			MessageLimitCheck.plan(this.rules, method, plan, this.limiter, this.observer, this.delayed, this.nanoClock);
 		}
 	}
 

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a rule counts separately: {@code peer}, {@code principal}, {@code issuer},
- * {@code api-key}, {@code method}, {@code service}, {@code global},
+ * {@code api-key}, {@code method}, {@code service}, {@code global}, {@code call},
  * {@code header:<name>}, or what a {@link RateLimitKeyResolver} finds. Immutable.
  * <p>
  * A peer is one IPv4 address or one IPv6 /64, which is what a single customer of a
@@ -32,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  * permits with an API key of the same spelling. {@code issuer} counts each subject
  * ({@code sub}) of each issuer, whatever claim the principal is named after. Rules by
  * {@code principal}, {@code issuer} and {@code api-key} do not apply to callers without
- * such credentials.
+ * such credentials. {@code call} counts the messages of each call by themselves, whoever
+ * makes it, and needs no store of permits.
  * <p>
  * Calls without the header that a rule looks at share one key, and so do calls that send
  * it more than once: neither buys anything. What callers choose is hashed.
@@ -49,7 +50,7 @@ public final class RateLimitKey {
 
 	private static final String SEVERAL = "(several)";
 
-	private static final String KEYS = "peer, principal, issuer, api-key, method, service, global or header:<name>";
+	private static final String KEYS = "peer, principal, issuer, api-key, method, service, global, call or header:<name>";
 
 	/**
 	 * What is hashed of a header: enough to tell tenants apart, not enough to keep busy.
@@ -132,6 +133,11 @@ public final class RateLimitKey {
 		return this.kind.needsIdentity || (this.own != null && this.own.needsIdentity());
 	}
 
+	/** Whether each call is counted by itself. */
+	boolean ofCall() {
+		return this.kind == Kind.CALL;
+	}
+
 	/** Prepares the key for calls to one method. */
 	Resolver resolver(SecuredMethod method) {
 		// The name of an unknown method is whatever the client sent
@@ -145,6 +151,7 @@ public final class RateLimitKey {
 			case METHOD -> (call) -> fullName;
 			case SERVICE -> (call) -> service;
 			case GLOBAL -> (call) -> "all";
+			case CALL -> SecuredCall::id;
 			case HEADER -> (call) -> header(call.headers());
 			case OWN -> this::own;
 		};
@@ -262,7 +269,7 @@ public final class RateLimitKey {
 	private enum Kind {
 
 		PEER(false), PRINCIPAL(true), ISSUER(true), API_KEY(true), METHOD(false), SERVICE(false), GLOBAL(false),
-		HEADER(false), OWN(false);
+		CALL(false), HEADER(false), OWN(false);
 
 		private final boolean needsIdentity;
 
@@ -279,6 +286,7 @@ public final class RateLimitKey {
 				case "method" -> METHOD;
 				case "service" -> SERVICE;
 				case "global" -> GLOBAL;
+				case "call" -> CALL;
 				default -> null;
 			};
 		}

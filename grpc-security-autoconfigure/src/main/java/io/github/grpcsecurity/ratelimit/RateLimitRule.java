@@ -28,11 +28,12 @@ import org.jspecify.annotations.Nullable;
  * that matches a method counts
  * @param onExceed what becomes of a message that is over the limit; {@code null} if calls
  * are counted
+ * @param bytes whether the bytes of messages are counted, and not the messages
  * @since 0.1.0
  */
 public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> methods, Gcra gcra, boolean shadow,
 		OnFailure onFailure, Status.Code code, Set<String> replaces, List<MethodCost> costs,
-		@Nullable OnExceed onExceed) {
+		@Nullable OnExceed onExceed, boolean bytes) {
 
 	public RateLimitRule {
 		Objects.requireNonNull(name, "name");
@@ -43,6 +44,29 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 		Objects.requireNonNull(code, "code");
 		replaces = Set.copyOf(replaces);
 		costs = List.copyOf(costs);
+		if (bytes && onExceed == null) {
+			throw new IllegalArgumentException("bytes are those of messages, which need an onExceed");
+		}
+	}
+
+	/**
+	 * A rule that does not count bytes.
+	 * @param name name of the rule
+	 * @param key what is counted separately
+	 * @param methods the methods it is for
+	 * @param gcra how many permits there are
+	 * @param shadow whether the rule only says what it would do
+	 * @param onFailure what happens to calls while the store of permits cannot be asked
+	 * @param code the status of a call that is over the limit
+	 * @param replaces names of rules that do not count calls which this one counts
+	 * @param costs what calls cost that do not cost what {@link Gcra#cost()} says
+	 * @param onExceed what becomes of a message that is over the limit; {@code null} if
+	 * calls are counted
+	 */
+	public RateLimitRule(String name, RateLimitKey key, List<MethodPattern> methods, Gcra gcra, boolean shadow,
+			OnFailure onFailure, Status.Code code, Set<String> replaces, List<MethodCost> costs,
+			@Nullable OnExceed onExceed) {
+		this(name, key, methods, gcra, shadow, onFailure, code, replaces, costs, onExceed, false);
 	}
 
 	/**
@@ -60,7 +84,7 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 		this(name, key, methods, gcra, shadow, onFailure, code, Set.of(), List.of(), null);
 	}
 
-	/** Whether each message of a call is counted, and not the call. */
+	/** Whether the messages of a call or their bytes are counted, and not the call. */
 	boolean countsMessages() {
 		return this.onExceed != null;
 	}
@@ -72,7 +96,7 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 	 */
 	public RateLimitRule withGcra(Gcra gcra) {
 		return new RateLimitRule(this.name, this.key, this.methods, gcra, this.shadow, this.onFailure, this.code,
-				this.replaces, this.costs, this.onExceed);
+				this.replaces, this.costs, this.onExceed, this.bytes);
 	}
 
 	/** The same rule for one of several servers that share its permits. */
@@ -81,6 +105,10 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 	}
 
 	private long largestCost() {
+		if (this.bytes) {
+			// A message may be as large as that
+			return this.gcra.burst();
+		}
 		return Math.max(this.gcra.cost(), this.costs.stream().mapToLong(MethodCost::cost).max().orElse(0));
 	}
 
@@ -97,6 +125,21 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 			}
 		}
 		return this.gcra.cost();
+	}
+
+	/**
+	 * The numbers of the rule, for people to read.
+	 * @return what there is of what
+	 */
+	public String numbers() {
+		return numbers(this.gcra.cost());
+	}
+
+	String numbers(long cost) {
+		if (this.bytes) {
+			return this.gcra.limit() + " bytes per " + this.gcra.period() + ", burst " + this.gcra.burst();
+		}
+		return new Gcra(this.gcra.limit(), this.gcra.period(), this.gcra.burst(), cost).toString();
 	}
 
 	/** All patterns that have to match a method. */

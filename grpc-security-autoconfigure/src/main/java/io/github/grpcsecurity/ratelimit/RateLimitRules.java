@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * A change is all or nothing, and takes nothing from what keys owe: permits are counted
  * as time, by the name of the rule and the key, so a caller that has used up its burst
- * has used it up by the new numbers as well. Calls that have been admitted go on; calls
- * in progress keep the rules they started with. Thread-safe.
+ * has used it up by the new numbers as well. Calls that have been admitted go on; their
+ * further messages are counted by the new rules. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,11 @@ public final class RateLimitRules {
 
 	private final List<Consumer<List<RateLimitRule>>> listeners = new CopyOnWriteArrayList<>();
 
+	private final List<Runnable> settledListeners = new CopyOnWriteArrayList<>();
+
 	private volatile List<RateLimitRule> rules;
+
+	private volatile List<RateLimitRule> settled;
 
 	/**
 	 * Puts rules in force.
@@ -34,6 +38,7 @@ public final class RateLimitRules {
 	 */
 	public RateLimitRules(Collection<RateLimitRule> rules) {
 		this.rules = checked(rules);
+		this.settled = this.rules;
 	}
 
 	/**
@@ -71,6 +76,21 @@ public final class RateLimitRules {
 			}
 			throw ex;
 		}
+		this.settled = after;
+		this.settledListeners.forEach(Runnable::run);
+	}
+
+	/**
+	 * The rules in force without a change that somebody may yet undo: what is decided by
+	 * those cannot be undone.
+	 */
+	List<RateLimitRule> settled() {
+		return this.settled;
+	}
+
+	/** Adds somebody who is told when {@link #settled()} has changed; must not throw. */
+	void onSettled(Runnable listener) {
+		this.settledListeners.add(listener);
 	}
 
 	/**
@@ -103,12 +123,11 @@ public final class RateLimitRules {
 		}
 		for (int i = 0; i < all.size(); i++) {
 			RateLimitRule rule = all.get(i);
+			checkKey(i, rule);
+			checkBytes(i, rule);
+			checkCost(i, "cost", rule.gcra().cost(), rule);
 			for (RateLimitRule.MethodCost each : rule.costs()) {
-				if (each.cost() > rule.gcra().burst()) {
-					throw new InvalidRateLimitRuleException(i, "costs",
-							"A cost of " + each.cost() + " exceeds the burst, which is " + rule.gcra().burst()
-									+ ": no such call would ever be admitted. Raise the burst or lower the cost.");
-				}
+				checkCost(i, "costs", each.cost(), rule);
 			}
 			for (String name : rule.replaces()) {
 				String wrong = wrong(rule, byName.get(name), name, byName);
@@ -116,6 +135,38 @@ public final class RateLimitRules {
 					throw new InvalidRateLimitRuleException(i, "replaces", wrong);
 				}
 			}
+		}
+	}
+
+	private static void checkKey(int place, RateLimitRule rule) {
+		if (!rule.key().ofCall()) {
+			return;
+		}
+		if (!rule.countsMessages()) {
+			throw new InvalidRateLimitRuleException(place, "key",
+					"The key 'call' counts each call by itself, so that"
+							+ " the rule would count to one. Set messages=true or bytes=true to count what each call"
+							+ " sends, or use another key.");
+		}
+		if (rule.onFailure() != RateLimitRule.OnFailure.LOCAL) {
+			throw new InvalidRateLimitRuleException(place, "on-failure", "With the key 'call' each call is counted by"
+					+ " itself, in this server alone, which asks nobody. Remove this, or use another key.");
+		}
+	}
+
+	private static void checkBytes(int place, RateLimitRule rule) {
+		if (rule.bytes() && (rule.gcra().cost() != 1 || !rule.costs().isEmpty())) {
+			throw new InvalidRateLimitRuleException(place, rule.costs().isEmpty() ? "cost" : "costs",
+					"The rule counts bytes, of which a message costs as many as it has. Remove this, or count messages"
+							+ " instead with messages=true.");
+		}
+	}
+
+	private static void checkCost(int place, String property, long cost, RateLimitRule rule) {
+		if (cost > rule.gcra().burst()) {
+			throw new InvalidRateLimitRuleException(place, property,
+					"A cost of " + cost + " exceeds the burst, which is " + rule.gcra().burst()
+							+ ": no such call would ever be admitted. Raise the burst or lower the cost.");
 		}
 	}
 

@@ -33,6 +33,8 @@ public final class MethodPlan {
 
 	private final boolean paced;
 
+	private final boolean measured;
+
 	private final Map<String, Object> details;
 
 	private final Metadata.Key<?>[] hidden;
@@ -43,6 +45,7 @@ public final class MethodPlan {
 		this.messageSteps = steps(builder.messageSteps);
 		this.gated = builder.gated;
 		this.paced = builder.paced;
+		this.measured = builder.measured;
 		this.details = Collections.unmodifiableMap(new LinkedHashMap<>(builder.details));
 		this.hidden = builder.hidden.toArray(new Metadata.Key<?>[0]);
 	}
@@ -117,6 +120,11 @@ public final class MethodPlan {
 		return this.paced;
 	}
 
+	/** Whether checks want to know how large messages are. */
+	boolean measured() {
+		return this.measured;
+	}
+
 	@Override
 	public String toString() {
 		return this.method.fullName() + " " + describe();
@@ -151,6 +159,8 @@ public final class MethodPlan {
 		private boolean gated;
 
 		private boolean paced;
+
+		private boolean measured;
 
 		private @Nullable SecurityStage stage;
 
@@ -214,6 +224,16 @@ public final class MethodPlan {
 		 */
 		public Builder paceMessages() {
 			this.paced = true;
+			return this;
+		}
+
+		/**
+		 * Finds out how large each message is, for checks that ask
+		 * {@link SecuredCall#messageSize()}. Compressed messages are copied for that.
+		 * @return this builder
+		 */
+		public Builder measureMessages() {
+			this.measured = true;
 			return this;
 		}
 

@@ -1,9 +1,13 @@
 package io.github.grpcsecurity.server;
 
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 
+import io.grpc.KnownLength;
 import io.grpc.MethodDescriptor;
 import io.grpc.MethodDescriptor.Marshaller;
 import io.grpc.MethodDescriptor.PrototypeMarshaller;
@@ -22,6 +26,9 @@ import org.jspecify.annotations.Nullable;
  * the call with {@code UNKNOWN} and a stack trace in the log. So the marshaller is
  * wrapped: instead of throwing it returns a {@link Malformed}, which the pipeline
  * recognizes and never hands on.
+ * <p>
+ * Here is also the only place that sees how large a message is: what comes of it may be
+ * smaller, since a client can send the same field a thousand times.
  */
 final class RequestParsing {
 
@@ -103,11 +110,31 @@ final class RequestParsing {
 		@SuppressWarnings("unchecked")
 		public T parse(InputStream stream) {
 			try {
-				return this.delegate.parse(stream);
+				return this.delegate.parse(measured(stream));
 			}
 			catch (RuntimeException ex) {
 				// Erased in gRPC: only our own listener, the outermost, ever gets it
 				return (T) Malformed.of(ex);
+			}
+		}
+
+		private static InputStream measured(InputStream stream) {
+			SecuredCall call = SecuredCall.current();
+			if (call == null || !call.measured()) {
+				return stream;
+			}
+			try {
+				if (stream instanceof KnownLength) {
+					call.parsing(stream.available());
+					return stream;
+				}
+				// Compressed, and no larger than the server takes: reading fails beyond
+				byte[] message = stream.readAllBytes();
+				call.parsing(message.length);
+				return new ByteArrayInputStream(message);
+			}
+			catch (IOException ex) {
+				throw new UncheckedIOException(ex);
 			}
 		}
 

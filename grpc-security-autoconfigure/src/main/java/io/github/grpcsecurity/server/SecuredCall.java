@@ -90,6 +90,11 @@ public final class SecuredCall {
 
 	private volatile boolean hypothetical;
 
+	// Of the message that gRPC parses, which may be ahead of the one that is checked
+	private int parsedSize;
+
+	private int messageSize;
+
 	// Guarded by this
 	private @Nullable List<Consumer<Status>> closeCallbacks;
 
@@ -497,6 +502,36 @@ public final class SecuredCall {
 	 */
 	public int messagesSent() {
 		return this.tracer.messagesSent();
+	}
+
+	/**
+	 * How large the message that is being checked arrived, after decompression and
+	 * without its frame. What was parsed from it may be smaller: a client can send a
+	 * field again and again, and only the last one counts. Only for checks of messages.
+	 * @return the number of bytes; 0 unless the plan asked for it with
+	 * {@link MethodPlan.Builder#measureMessages()}
+	 */
+	public int messageSize() {
+		return this.messageSize;
+	}
+
+	/** Whether to find out how large messages are. */
+	boolean measured() {
+		MethodPlan current = this.plan;
+		return current != null && current.measured();
+	}
+
+	/** Called for each message on the thread that is about to hand it over. */
+	void parsing(int size) {
+		this.parsedSize = size;
+	}
+
+	int parsedSize() {
+		return this.parsedSize;
+	}
+
+	void checking(int size) {
+		this.messageSize = size;
 	}
 
 	/**

@@ -481,11 +481,12 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 
 	@Override
 	public void onMessage(ReqT message) {
-		if (this.blocked && queued(() -> message(message))) {
+		int size = this.call.parsedSize();
+		if (this.blocked && queued(() -> message(message, size))) {
 			return;
 		}
 		try {
-			message(message);
+			message(message, size);
 		}
 		catch (Throwable ex) {
 			broken(ex);
@@ -497,7 +498,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		return this.state == State.ENDED || this.handlerFailed || this.serverCall.ended();
 	}
 
-	private void message(ReqT message) {
+	private void message(ReqT message, int size) {
 		if (over()) {
 			return;
 		}
@@ -515,6 +516,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			toHandler((listener) -> listener.onMessage(message));
 		}
 		else {
+			this.call.checking(size);
 			asCaller(() -> checkMessage(message, 0));
 		}
 	}

@@ -121,6 +121,30 @@ class GrpcFlowLimitAutoConfigurationTests {
 	}
 
 	@Test
+	void bytesWhenSetThenRuleCountsBytesAndRejects() {
+		this.calls
+			.withPropertyValues(rule("limit=1000000000"), rule("burst=1000000"), rule("bytes=true"), rule("key=call"))
+			.run((context) -> {
+				RateLimitRule rule = context.getBean(GrpcRateLimitRules.class).rules().get(0);
+				assertThat(rule.bytes()).isTrue();
+				assertThat(rule.onExceed()).isEqualTo(OnExceed.REJECT);
+				assertThat(rule.numbers()).isEqualTo("1000000000 bytes per PT1S, burst 1000000");
+			});
+		this.calls.withPropertyValues(rule("limit=10"), rule("bytes=true"), rule("on-exceed=backpressure"))
+			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).onExceed())
+				.isEqualTo(OnExceed.BACKPRESSURE));
+		this.messages
+			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).bytes()).isFalse());
+	}
+
+	@Test
+	void messagesWhenCountedForEachCallThenKeyIsCall() {
+		this.messages.withPropertyValues(rule("key=call"))
+			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).key())
+				.hasToString("call"));
+	}
+
+	@Test
 	void onExceedWhenBackpressureThenMessagesWait() {
 		this.messages.withPropertyValues(rule("on-exceed=backpressure"))
 			.run((context) -> assertThat(context.getBean(GrpcRateLimitRules.class).rules().get(0).onExceed())
@@ -196,6 +220,16 @@ class GrpcFlowLimitAutoConfigurationTests {
 			"concurrency=5;reserved.share=0.2;reserved.methods=x | reserved.methods[0] | no slash",
 			"limit=5;reserved.share=0.2;reserved.methods=** | reserved | Only calls in flight",
 			"limit=5;on-exceed=reject | on-exceed | Set messages=true",
+			"limit=5;key=call | key | Set messages=true or bytes=true to count what each call sends, or use another key",
+			"limit=5;key=call;messages=true;on-failure=deny | on-failure | which asks nobody",
+			"limit=5;on-exceed=reject | on-exceed | bytes=true to count their bytes",
+			"limit=5;bytes=true;messages=true | messages | The rule counts bytes, which are those of messages",
+			"limit=5;bytes=true;cost=2 | cost | a message costs as many as it has",
+			"limit=5;bytes=true;costs[0].methods=**;costs[0].cost=1 | costs | a message costs as many as it has",
+			"limit=5;bytes=true;replaces=other | replaces | There is no rule 'other'",
+			"limit=2000000000;bytes=true | limit | from 1 to 1000000000",
+			"concurrency=5;bytes=true | bytes | another rule for the messages",
+			"concurrency=5;key=call | key | make a rule that counts the messages of each call",
 			"messages=true | limit | Each rule needs a limit" })
 	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String settings, String property, String reason) {
 		ApplicationContextRunner runner = this.calls;

@@ -12,6 +12,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
@@ -53,6 +54,8 @@ class MessageLimitIT {
 	private static final Metadata.Key<String> PUSHBACK = Metadata.Key.of("grpc-retry-pushback-ms",
 			Metadata.ASCII_STRING_MARSHALLER);
 
+	private static final byte[] MESSAGE = EchoRequest.newBuilder().setText("x").build().toByteArray();
+
 	private static final Gcra ONE = new Gcra(1, Duration.ofHours(1), 1, 1);
 
 	private final GrpcSecurityThreads threads = new GrpcSecurityThreads();
@@ -60,6 +63,8 @@ class MessageLimitIT {
 	private final Map<Outcome, LongAdder> outcomes = Collections.synchronizedMap(new EnumMap<>(Outcome.class));
 
 	private final InMemoryRateLimiter memory = new InMemoryRateLimiter(1000, System::nanoTime);
+
+	private LongSupplier clock = System::nanoTime;
 
 	private MessageLimitStage stage;
 
@@ -75,14 +80,29 @@ class MessageLimitIT {
 	}
 
 	private MessageLimitStage stage(RateLimiter limiter, RateLimitRule... rules) {
-		this.stage = new MessageLimitStage(List.of(rules), limiter,
+		return stage(limiter, new RateLimitRules(List.of(rules)));
+	}
+
+	private MessageLimitStage stage(RateLimiter limiter, RateLimitRules rules) {
+		this.stage = new MessageLimitStage(rules, limiter,
 				(rule, outcome) -> this.outcomes.computeIfAbsent(outcome, (key) -> new LongAdder()).increment(),
-				this.threads.scheduler());
+				this.threads.scheduler(), this.clock);
 		return this.stage;
 	}
 
 	private TestServer serve(io.grpc.BindableService service, RateLimitRule... rules) {
 		return TestServer.network(service, List.of(TestStage.authentication(), stage(this.memory, rules)));
+	}
+
+	/** A server whose rules a test changes. */
+	private TestServer serve(io.grpc.BindableService service, RateLimitRules rules) {
+		TestServer server = TestServer.network(service, List.of(TestStage.authentication(), stage(this.memory, rules)));
+		rules.onUpdate((changed) -> server.security().refresh());
+		return server;
+	}
+
+	private static RawCall open(TestServer server, CallType type) {
+		return RawCall.start(server.channel(), type.method(), type.grpcType(), new Metadata());
 	}
 
 	private long count(Outcome outcome) {
@@ -404,6 +424,24 @@ class MessageLimitIT {
 		}
 	}
 
+	@ParameterizedTest
+	@EnumSource(CallType.class)
+	void backpressureWhenMessageCanNeverBeAdmittedThenItsCallEndsAtOnce(CallType type) {
+		RateLimiter dear = (permits) -> this.memory
+			.tryAcquire(permits.stream().map((permit) -> new RateLimitPermit(permit.rule(), permit.key(), 2)).toList());
+		EchoService service = new EchoService();
+		try (TestServer server = TestServer.network(service,
+				List.of(stage(dear, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))))) {
+			CallType.Outcome refused = type.call(server.channel());
+
+			assertThat(refused.code()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(refused.trailers().get(PUSHBACK)).isEqualTo("-1");
+			assertThat(service.messages).hasValue(0);
+			assertThat(count(Outcome.DELAYED)).isZero();
+			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
 	@Test
 	void backpressureWhenAuthorizationLooksAtMessagesThenFirstMessageWaitsOnce() {
 		EchoService service = new EchoService();
@@ -425,6 +463,155 @@ class MessageLimitIT {
 			assertThat(server.security().plans().get(0).describe())
 				.contains(new MethodPlan.StepDescription(SecurityStage.PRINCIPAL_LIMITS, "message",
 						"message limit messages by principal: 50 per PT1S, burst 50, cost 1, others wait"));
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(names = { "CLIENT_STREAM", "BIDI" })
+	void updateWhenLimitIsTightenedThenNextMessageOfAnOpenStreamCountsByIt(CallType type) {
+		EchoService service = new EchoService();
+		RateLimitRule wide = rule("messages", "global", new Gcra(1000, Duration.ofHours(1), 1000, 1), OnExceed.REJECT);
+		RateLimitRules rules = new RateLimitRules(List.of(wide));
+		try (TestServer server = serve(service, rules)) {
+			RawCall stream = open(server, type).send(MESSAGE).send(MESSAGE);
+			await().until(() -> service.messages.get() == 2);
+
+			rules.update(List.of(wide.withGcra(ONE)));
+			stream.send(MESSAGE);
+
+			// Two of the old ones are 7.2 seconds of an hour
+			assertThat(stream.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(service.messages).hasValue(2);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(names = { "CLIENT_STREAM", "BIDI" })
+	void updateWhenRuleIsRemovedOrAddedThenOpenStreamsFollow(CallType type) {
+		EchoService service = new EchoService();
+		RateLimitRules rules = new RateLimitRules(List.of(rule("first", "global", ONE, OnExceed.REJECT)));
+		try (TestServer server = serve(service, rules)) {
+			RawCall stream = open(server, type).send(MESSAGE);
+			await().until(() -> service.messages.get() == 1);
+			rules.update(List.of());
+			stream.send(MESSAGE).send(MESSAGE);
+			await().until(() -> service.messages.get() == 3);
+
+			rules.update(List.of(rule("second", "global", ONE, OnExceed.REJECT)));
+			stream.send(MESSAGE).send(MESSAGE);
+
+			assertThat(stream.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(service.messages).hasValue(4);
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource(names = { "CLIENT_STREAM", "BIDI" })
+	void updateWhenMethodHadNoMessageLimitThenOnlyNewCallsAreCounted(CallType type) {
+		EchoService service = new EchoService();
+		RateLimitRules rules = new RateLimitRules(List.of());
+		try (TestServer server = serve(service, rules)) {
+			RawCall stream = open(server, type).send(MESSAGE);
+			await().until(() -> service.messages.get() == 1);
+			rules.update(List.of(rule("messages", "global", ONE, OnExceed.REJECT)));
+			stream.send(MESSAGE).send(MESSAGE);
+			await().until(() -> service.messages.get() == 3);
+
+			RawCall later = open(server, type).send(MESSAGE).send(MESSAGE);
+
+			assertThat(later.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(service.messages).hasValue(4);
+			stream.cancel();
+		}
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void updateWhenRuleIsRemovedThenMessagesThatWaitForItGoOn(CallType type) {
+		RateLimitRule rule = rule("messages", "global", ONE, OnExceed.BACKPRESSURE);
+		RateLimitRules rules = new RateLimitRules(List.of(rule));
+		assertWaitingCallEnds(type, rules, List.of(), Code.OK);
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void updateWhenLimitIsRaisedThenMessagesThatWaitAreAskedForAnew(CallType type) {
+		RateLimitRule rule = rule("messages", "global", ONE, OnExceed.BACKPRESSURE);
+		RateLimitRules rules = new RateLimitRules(List.of(rule));
+		assertWaitingCallEnds(type, rules, List.of(rule.withGcra(new Gcra(1000, Duration.ofHours(1), 2000, 1))),
+				Code.OK);
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void updateWhenRuleNowRejectsThenCallsWhoseMessagesWaitEnd(CallType type) {
+		RateLimitRules rules = new RateLimitRules(List.of(rule("messages", "global", ONE, OnExceed.BACKPRESSURE)));
+		assertWaitingCallEnds(type, rules, List.of(rule("messages", "global", ONE, OnExceed.REJECT)),
+				Code.RESOURCE_EXHAUSTED);
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void updateWhenAnotherRuleLetsThemWaitThenMessagesChangeToItsLine(CallType type) {
+		RateLimitRules rules = new RateLimitRules(List.of(rule("messages", "global", ONE, OnExceed.BACKPRESSURE)));
+		Gcra soon = new Gcra(20, Duration.ofSeconds(1), 1, 1);
+		assertWaitingCallEnds(type, rules, List.of(rule("other", "global", soon, OnExceed.BACKPRESSURE)), Code.OK);
+	}
+
+	private void assertWaitingCallEnds(CallType type, RateLimitRules rules, List<RateLimitRule> changed, Code code) {
+		EchoService service = new EchoService();
+		try (TestServer server = serve(service, rules)) {
+			assertThat(type.call(server.channel()).code()).isEqualTo(Code.OK);
+			List<RawCall> waiting = List.of(open(server, type).send(MESSAGE).halfClose(),
+					open(server, type).send(MESSAGE).halfClose());
+			await().until(() -> this.stage.waiting() == 2);
+
+			rules.update(changed);
+
+			assertThat(waiting).allSatisfy((call) -> assertThat(call.await().status().getCode()).isEqualTo(code));
+			assertThat(service.messages).hasValue((code == Code.OK) ? 3 : 1);
+			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
+	@Test
+	void updateWhenRuleNowLetsWaitThenCallsThatAreNotPacedEndAsBefore() {
+		Manual service = new Manual(Integer.MAX_VALUE);
+		RateLimitRules rules = new RateLimitRules(List.of(rule("messages", "global", ONE, OnExceed.REJECT)));
+		try (TestServer server = serve(service, rules)) {
+			RawCall before = open(server, CallType.BIDI).send(MESSAGE);
+			await().until(() -> service.got.size() == 1);
+			rules.update(List.of(rule("messages", "global", ONE, OnExceed.BACKPRESSURE)));
+			RawCall after = open(server, CallType.BIDI).send(MESSAGE);
+			await().until(() -> this.stage.waiting() == 1);
+
+			before.send(MESSAGE);
+
+			assertThat(before.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(this.stage.waiting()).isEqualTo(1);
+			after.cancel();
+		}
+	}
+
+	@Test
+	void updateWhenKeyIsTheSameThenItIsNotResolvedAgain() {
+		EchoService service = new EchoService();
+		AtomicInteger resolved = new AtomicInteger();
+		RateLimitKey key = RateLimitKey.of("own", (call) -> "key" + resolved.incrementAndGet());
+		RateLimitRule template = rule("messages", "global", new Gcra(1000, Duration.ofHours(1), 1000, 1),
+				OnExceed.REJECT);
+		RateLimitRule rule = new RateLimitRule("messages", key, template.methods(), template.gcra(), false,
+				OnFailure.LOCAL, Status.Code.RESOURCE_EXHAUSTED, Set.of(), List.of(), OnExceed.REJECT);
+		RateLimitRules rules = new RateLimitRules(List.of(rule));
+		try (TestServer server = serve(service, rules)) {
+			RawCall stream = open(server, CallType.BIDI).send(MESSAGE);
+			await().until(() -> service.messages.get() == 1);
+
+			rules.update(List.of(rule.withGcra(ONE)));
+			stream.send(MESSAGE);
+
+			assertThat(stream.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
+			assertThat(resolved).hasValue(1);
 		}
 	}
 

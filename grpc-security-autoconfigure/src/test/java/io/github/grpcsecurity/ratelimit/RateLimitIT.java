@@ -362,7 +362,10 @@ class RateLimitIT {
 
 	@Test
 	void callWhenCostCanNeverFitThenClientIsToldNotToRetry() {
-		try (TestServer server = serve(inMemory(), rule("r", "peer", new Gcra(1, HOUR, 1, 2)))) {
+		InMemoryRateLimiter memory = inMemory();
+		RateLimiter dear = (permits) -> memory
+			.tryAcquire(permits.stream().map((permit) -> new RateLimitPermit(permit.rule(), permit.key(), 2)).toList());
+		try (TestServer server = serve(dear, rule("r", 1, HOUR))) {
 			Metadata trailers = CallType.UNARY.call(server.channel()).trailers();
 
 			assertThat(trailers.get(PUSHBACK)).isEqualTo("-1");

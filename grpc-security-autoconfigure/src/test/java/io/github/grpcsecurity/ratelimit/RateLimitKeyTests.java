@@ -38,8 +38,8 @@ class RateLimitKeyTests {
 	}
 
 	@ParameterizedTest
-	@ValueSource(
-			strings = { "peer", "principal", "issuer", "api-key", "method", "service", "global", "header:x-tenant" })
+	@ValueSource(strings = { "peer", "principal", "issuer", "api-key", "method", "service", "global", "call",
+			"header:x-tenant" })
 	void parseWhenKeyIsKnownThenPrintsAsWritten(String text) {
 		assertThat(RateLimitKey.parse(text)).hasToString(text).isEqualTo(RateLimitKey.parse(text));
 		assertThat(RateLimitKey.known(text)).isTrue();

@@ -6,8 +6,10 @@ import java.util.List;
 
 import org.junit.jupiter.api.Test;
 
+import static io.github.grpcsecurity.ratelimit.TestRules.bytes;
 import static io.github.grpcsecurity.ratelimit.TestRules.cost;
 import static io.github.grpcsecurity.ratelimit.TestRules.messages;
+import static io.github.grpcsecurity.ratelimit.TestRules.onFailure;
 import static io.github.grpcsecurity.ratelimit.TestRules.replaces;
 import static io.github.grpcsecurity.ratelimit.TestRules.rule;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -46,6 +48,16 @@ class RateLimitRulesTests {
 		assertInvalid(0, "replaces", "The rule 'a' counts messages", replaces(messages(this.a), "b"), this.b);
 		assertInvalid(0, "replaces", "The rule 'b' counts messages", replaces(this.a, "b"), messages(this.b));
 		assertInvalid(0, "costs", "A cost of 11 exceeds the burst, which is 10", cost(this.a, "**", 11));
+		assertInvalid(0, "key", "Set messages=true or bytes=true to count what each call sends, or use another key",
+				rule("each", "call", 10, HOUR));
+		assertInvalid(0, "on-failure", "which asks nobody",
+				onFailure(messages(rule("each", "call", 10, HOUR)), RateLimitRule.OnFailure.DENY));
+		assertInvalid(0, "costs", "a message costs as many as it has",
+				cost(bytes(this.a, RateLimitRule.OnExceed.REJECT), "**", 2));
+		assertInvalid(0, "cost", "a message costs as many as it has",
+				bytes(this.a.withGcra(new Gcra(10, HOUR, 10, 2)), RateLimitRule.OnExceed.REJECT));
+		assertInvalid(1, "cost", "A cost of 6 exceeds the burst, which is 5", this.b,
+				this.a.withGcra(new Gcra(10, HOUR, 5, 6)));
 	}
 
 	@Test
@@ -82,6 +94,25 @@ class RateLimitRulesTests {
 
 		assertThat(rules.all()).containsExactly(this.a);
 		assertThat(heard).containsExactly(List.of(this.b), List.of(this.a));
+	}
+
+	@Test
+	void settledWhenAChangeIsStillBeingTriedThenItIsNotAmongThem() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a));
+		List<List<RateLimitRule>> settled = new ArrayList<>();
+		rules.onUpdate((changed) -> settled.add(rules.settled()));
+		rules.onUpdate((changed) -> {
+			if (changed.isEmpty()) {
+				throw new IllegalStateException("none");
+			}
+		});
+		rules.onSettled(() -> settled.add(rules.settled()));
+
+		assertThatIllegalStateException().isThrownBy(() -> rules.update(List.of())).withMessage("none");
+		assertThat(settled).containsExactly(List.of(this.a), List.of(this.a));
+		rules.update(List.of(this.b));
+
+		assertThat(settled).endsWith(List.of(this.a), List.of(this.b)).hasSize(4);
 	}
 
 }

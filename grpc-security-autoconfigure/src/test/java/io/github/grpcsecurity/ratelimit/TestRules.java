@@ -28,39 +28,45 @@ public final class TestRules {
 
 	public static RateLimitRule shadow(RateLimitRule rule) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), true, rule.onFailure(),
-				rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
+				rule.code(), rule.replaces(), rule.costs(), rule.onExceed(), rule.bytes());
 	}
 
 	public static RateLimitRule onFailure(RateLimitRule rule, OnFailure onFailure) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), onFailure,
-				rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
+				rule.code(), rule.replaces(), rule.costs(), rule.onExceed(), rule.bytes());
 	}
 
 	public static RateLimitRule code(RateLimitRule rule, Status.Code code) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
-				code, rule.replaces(), rule.costs(), rule.onExceed());
+				code, rule.replaces(), rule.costs(), rule.onExceed(), rule.bytes());
 	}
 
 	public static RateLimitRule methods(RateLimitRule rule, String... patterns) {
 		return new RateLimitRule(rule.name(), rule.key(),
 				java.util.Arrays.stream(patterns).map(MethodPattern::parse).toList(), rule.gcra(), rule.shadow(),
-				rule.onFailure(), rule.code(), rule.replaces(), rule.costs(), rule.onExceed());
+				rule.onFailure(), rule.code(), rule.replaces(), rule.costs(), rule.onExceed(), rule.bytes());
 	}
 
 	public static RateLimitRule replaces(RateLimitRule rule, String... names) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
-				rule.code(), java.util.Set.of(names), rule.costs(), rule.onExceed());
+				rule.code(), java.util.Set.of(names), rule.costs(), rule.onExceed(), rule.bytes());
 	}
 
 	public static RateLimitRule messages(RateLimitRule rule) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
-				rule.code(), rule.replaces(), rule.costs(), RateLimitRule.OnExceed.REJECT);
+				rule.code(), rule.replaces(), rule.costs(), RateLimitRule.OnExceed.REJECT, rule.bytes());
+	}
+
+	public static RateLimitRule bytes(RateLimitRule rule, RateLimitRule.OnExceed onExceed) {
+		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
+				rule.code(), rule.replaces(), rule.costs(), onExceed, true);
 	}
 
 	public static RateLimitRule cost(RateLimitRule rule, String pattern, long cost) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
 				rule.code(), rule.replaces(),
-				List.of(new RateLimitRule.MethodCost(List.of(MethodPattern.parse(pattern)), cost)), rule.onExceed());
+				List.of(new RateLimitRule.MethodCost(List.of(MethodPattern.parse(pattern)), cost)), rule.onExceed(),
+				rule.bytes());
 	}
 
 	public static List<RateLimitPermit> permits(String key, RateLimitRule... rules) {

@@ -1,0 +1,63 @@
+package io.github.grpcsecurity.ratelimit;
+
+/**
+ * What one call owes by one rule that counts each call by itself. Times are microseconds
+ * of a clock that never goes back. Used by one thread at a time.
+ */
+final class CallDebt {
+
+	// When nothing is owed any more; at first, a time that is over by any clock
+	private long whole = Long.MIN_VALUE / 2;
+
+	private long fraction;
+
+	private long sumWhole;
+
+	private long sumFraction;
+
+	/**
+	 * Whether permits are there, by the arithmetic of {@link Gcra} but without its
+	 * objects: that permits are there is the usual case, and comes with each message.
+	 */
+	boolean admits(Gcra gcra, long permits, long now) {
+		Gcra.Debt price = gcra.price(permits);
+		long toleranceWhole = gcra.toleranceWhole();
+		long toleranceFraction = gcra.toleranceFraction();
+		long owedWhole = Math.max(0, this.whole - now);
+		long owedFraction = (this.whole < now) ? 0 : Math.min(this.fraction, gcra.limit() - 1);
+		if (exceeds(owedWhole, owedFraction, toleranceWhole, toleranceFraction)) {
+			owedWhole = toleranceWhole;
+			owedFraction = toleranceFraction;
+		}
+		long carry = (owedFraction + price.fraction() >= gcra.limit()) ? 1 : 0;
+		this.sumWhole = owedWhole + price.whole() + carry;
+		this.sumFraction = owedFraction + price.fraction() - carry * gcra.limit();
+		return !exceeds(this.sumWhole, this.sumFraction, toleranceWhole, toleranceFraction);
+	}
+
+	private static boolean exceeds(long whole, long fraction, long otherWhole, long otherFraction) {
+		return whole > otherWhole || (whole == otherWhole && fraction > otherFraction);
+	}
+
+	/**
+	 * Takes the permits that were admitted last.
+	 * @return whether the limit is near
+	 */
+	boolean take(Gcra gcra, long now) {
+		this.whole = now + this.sumWhole;
+		this.fraction = this.sumFraction;
+		return gcra.near(new Gcra.Debt(this.sumWhole, this.sumFraction));
+	}
+
+	/** What is owed, within the bounds of the limit. */
+	Gcra.Debt debt(Gcra gcra, long now) {
+		return gcra.debt(this.whole - now, this.fraction);
+	}
+
+	/** Owes what somebody else has worked out. */
+	void owes(Gcra.Debt debt, long now) {
+		this.whole = now + debt.whole();
+		this.fraction = debt.fraction();
+	}
+
+}
