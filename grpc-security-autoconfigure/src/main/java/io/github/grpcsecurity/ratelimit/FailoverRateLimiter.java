@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * No call waits longer than the budget, all its stages together. After half a second of
  * failures alone, five at least, nobody asks any more, so that a dead store costs
- * nothing, until a probe, two a second at most, shows that it answers within the budget
+ * nothing, until a probe, four a second at most, shows that it answers within the budget
  * again. Where permits are kept in several places, such as the nodes of a cluster, that
  * is so for each of them: a call that needs one which is down is decided without all of
  * them, and others go on. Thread-safe.
@@ -48,7 +48,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private static final Duration PATIENCE = Duration.ofMillis(500);
 
-	private static final Duration PROBE_INTERVAL = Duration.ofMillis(500);
+	private static final Duration PROBE_INTERVAL = Duration.ofMillis(250);
 
 	private static final long WATCH_MILLIS = 100;
 

@@ -276,7 +276,10 @@ final class MessageLimitCheck implements MessageCheck {
 			if (this.shared.isEmpty()) {
 				return CompletableFuture.completedFuture(takeOwn(alone, now));
 			}
-			CompletionStage<RateLimitDecision> answer = MessageLimitCheck.this.limiter.tryAcquire(this.shared);
+			// The messages of a stream come whenever they like: each may wait by itself
+			Duration waited = MessageLimitCheck.this.method.descriptor().getType().clientSendsOneMessage()
+					? LimitWait.of(this.call) : Duration.ZERO;
+			CompletionStage<RateLimitDecision> answer = MessageLimitCheck.this.limiter.tryAcquire(this.shared, waited);
 			return this.own.isEmpty() ? answer : answer.thenApply(this::withOwn);
 		}
 
