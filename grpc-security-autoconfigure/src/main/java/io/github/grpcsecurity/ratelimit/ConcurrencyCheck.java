@@ -44,7 +44,8 @@ final class ConcurrencyCheck implements CallCheck {
 			}
 			switch (this.limiter.enter(rule, key, limit.privileged(call), call)) {
 				case DENIED -> {
-					// What other rules counted is given back when the call is closed
+					// What other rules counted is given back as soon as the call is
+					// refused
 					call.note(NOTE, rule.name());
 					return Verdict.refuse(Refusal.overLimit(rule.name(), soon()).withCode(rule.code()));
 				}

@@ -20,8 +20,8 @@ import org.jspecify.annotations.Nullable;
  * Counts the calls in flight in this server.
  * <p>
  * A call is in flight from when its rule was asked to its true end, which the transport
- * reports once, however the call ends. A key whose last call has ended is forgotten, so
- * there are never more keys than calls. Thread-safe.
+ * reports once, however the call ends; one that is refused, only until then. A key whose
+ * last call has ended is forgotten, so there are never more keys than calls. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -108,7 +108,7 @@ public final class ConcurrencyLimiter {
 	}
 
 	/**
-	 * Counts a call until its end, if there is room for it.
+	 * Counts a call until it is refused or over, if there is room for it.
 	 * @param rule the rule
 	 * @param key whose call it is
 	 * @param privileged whether it may use the reserved share
@@ -159,7 +159,7 @@ public final class ConcurrencyLimiter {
 				this.inFlight.increment();
 				boolean over = place < 0;
 				(over ? this.shadowDenied : this.allowed).increment();
-				call.onClosed(new Stay(slot, privileged, Math.abs(place), call, now()));
+				call.onReleased(new Stay(slot, privileged, Math.abs(place), call, now()));
 				return over ? RateLimitObserver.Outcome.SHADOW_DENIED : RateLimitObserver.Outcome.ALLOWED;
 			}
 		}

@@ -363,11 +363,11 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void startHandler() {
-		if (this.serverCall.ended()) {
+		// A call that was ended meanwhile has given back what it took
+		if (this.serverCall.ended() || !this.call.tracer().decided(CallDecision.PERMIT)) {
 			this.state = State.ENDED;
 			return;
 		}
-		this.call.tracer().decided(CallDecision.PERMIT);
 		try {
 			this.plan.hide(this.headers);
 			ServerCall.Listener<ReqT> started = prepared(this.next).startCall(this.serverCall, this.headers);

@@ -1,5 +1,7 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -24,6 +26,8 @@ import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.OpenEndedService;
 import io.github.grpcsecurity.testing.RawCall;
+import io.github.grpcsecurity.testing.RawHttp2Client;
+import io.github.grpcsecurity.testing.RecordingObserver;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.BindableService;
@@ -32,7 +36,9 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Status;
 import io.grpc.Status.Code;
+import io.grpc.netty.NettyServerBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.netty.channel.ChannelOption;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -49,6 +55,8 @@ class ConcurrencyIT {
 	private static final byte[] HELLO = EchoRequest.newBuilder().setText("hello").build().toByteArray();
 
 	private static final int SOAK = 10_000;
+
+	private static final int UNREAD = 2000;
 
 	private ConcurrencyLimiter limiter;
 
@@ -175,6 +183,36 @@ class ConcurrencyIT {
 			server.channel().shutdownNow();
 			assertIdle("server");
 			assertIdle("method");
+		}
+	}
+
+	@Test
+	void limitWhenClientDoesNotReadThatItsCallsAreRefusedThenTheirPlacesAreFree() throws IOException {
+		List<CallStage> stages = stages(rule("server", "global", 50), rule("service", "service", 50));
+		stages.add(TestStage.check(SecurityStage.AUTHORIZATION,
+				(call) -> call.anonymous() ? Verdict.refuse(Refusal.unauthenticated("test")) : Verdict.proceed()));
+		RecordingObserver observer = new RecordingObserver();
+		try (TestServer server = TestServer.network(new EchoService(),
+				(security) -> security.stages(stages).observers(List.of(observer)),
+				(builder) -> ((NettyServerBuilder) builder).withChildOption(ChannelOption.SO_SNDBUF, 4096));
+				RawHttp2Client client = RawHttp2Client.thatReadsNothing(server.port())) {
+			// The first fill all buffers on the way, so that the others stay unread
+			for (int half = 1; half <= 2; half++) {
+				int decided = half * UNREAD;
+				ByteArrayOutputStream frames = new ByteArrayOutputStream();
+				for (int i = decided - UNREAD; i < decided; i++) {
+					frames.write(RawHttp2Client.call(2 * i + 1, "/" + CallType.values()[i % 4].method()));
+				}
+				client.send(frames.toByteArray());
+				await().until(() -> observer.decided.size() == decided);
+			}
+
+			assertIdle("server");
+			assertIdle("service");
+			assertThat(observer.closed).as("calls that are over").hasSizeLessThan(UNREAD);
+			for (CallType type : CallType.values()) {
+				assertThat(type.call(server.channel(), TestStage.user("ann"), "x").code()).isEqualTo(Code.OK);
+			}
 		}
 	}
 
