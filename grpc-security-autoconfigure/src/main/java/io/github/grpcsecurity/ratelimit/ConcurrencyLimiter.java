@@ -265,13 +265,7 @@ public final class ConcurrencyLimiter {
 			this.slot.leave(this.privileged);
 			AdaptiveLimit adaptive = this.slot.adaptive;
 			if (adaptive != null && handled()) {
-				boolean dropped = switch (status.getCode()) {
-					case DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE -> true;
-					default -> false;
-				};
-				if (dropped || status.isOk()) {
-					adaptive.sample(this.startedAt, now() - this.startedAt, this.inFlight, dropped);
-				}
+				adaptive.sample(this.startedAt, now() - this.startedAt, this.inFlight, status.getCode());
 			}
 		}
 
