@@ -5,6 +5,7 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 import com.netflix.concurrency.limits.Limit;
+import com.netflix.concurrency.limits.MetricRegistry;
 import com.netflix.concurrency.limits.limit.VegasLimit;
 import io.grpc.Status;
 
@@ -37,9 +38,9 @@ final class AdaptiveLimit {
 	 */
 	private static final long FAILED_LATENCY = TimeUnit.HOURS.toNanos(1);
 
-	private final ConcurrencyRule.Adaptive bounds;
+	private volatile ConcurrencyRule.Adaptive bounds;
 
-	private final Limit limit;
+	private volatile Limit limit;
 
 	// Guarded by this, as is all that follows
 	private final long[] latencies = new long[MAX_LATENCIES];
@@ -55,17 +56,39 @@ final class AdaptiveLimit {
 	/** Nine of ten good calls have lately taken no longer. */
 	private long usual;
 
+	/** What the algorithm takes for the latency of calls that do not queue. */
+	private long best;
+
 	AdaptiveLimit(int initial, ConcurrencyRule.Adaptive bounds) {
 		this.bounds = bounds;
-		this.limit = VegasLimit.newBuilder()
+		this.limit = vegas(initial, bounds);
+	}
+
+	private Limit vegas(int initial, ConcurrencyRule.Adaptive bounds) {
+		return VegasLimit.newBuilder()
 			.initialLimit(initial)
 			.maxConcurrency(bounds.max())
 			.decreaseFunction((current) -> Math.max(bounds.min(), current - Math.max(1, Math.log10(current))))
+			.metricRegistry(new BestLatency())
 			.build();
 	}
 
 	int current() {
-		return Math.min(Math.max(this.limit.getLimit(), this.bounds.min()), this.bounds.max());
+		return this.bounds.clamp(this.limit.getLimit());
+	}
+
+	/** Goes on within these bounds, with what was learned within others. */
+	synchronized void within(ConcurrencyRule.Adaptive bounds) {
+		if (bounds.equals(this.bounds)) {
+			return;
+		}
+		Limit moved = vegas(bounds.clamp(current()), bounds);
+		if (this.best > 0) {
+			// The first latency that it sees is the best to it
+			moved.onSample(0, this.best, 0, false);
+		}
+		this.limit = moved;
+		this.bounds = bounds;
 	}
 
 	/**
@@ -120,6 +143,16 @@ final class AdaptiveLimit {
 		this.good = 0;
 		this.failed = 0;
 		this.inFlight = 0;
+	}
+
+	/** Hears of the best latency, which the library shows in no other way. */
+	private final class BestLatency implements MetricRegistry {
+
+		@Override
+		public SampleListener distribution(String id, String... tagNameValuePairs) {
+			return (nanos) -> AdaptiveLimit.this.best = nanos.longValue();
+		}
+
 	}
 
 }

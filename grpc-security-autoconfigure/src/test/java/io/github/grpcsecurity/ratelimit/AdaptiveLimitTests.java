@@ -160,4 +160,32 @@ class AdaptiveLimitTests {
 		assertThat(this.limit.current()).isLessThan(before);
 	}
 
+	@Test
+	void withinWhenBoundsChangeThenWhatWasLearnedStaysWithinThem() {
+		grow();
+		int learned = this.limit.current();
+
+		this.limit.within(new ConcurrencyRule.Adaptive(2, 200));
+		assertThat(this.limit.current()).isEqualTo(learned);
+		this.limit.within(new ConcurrencyRule.Adaptive(2, 50));
+		assertThat(this.limit.current()).isEqualTo(50);
+		this.limit.within(new ConcurrencyRule.Adaptive(70, 200));
+		assertThat(this.limit.current()).isEqualTo(70);
+
+		traffic(200, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(180, 200);
+		traffic(200, (i) -> new Call(50, Code.UNAVAILABLE));
+		assertThat(this.limit.current()).isEqualTo(70);
+	}
+
+	@Test
+	void withinWhenCallsQueueThenItStillKnowsHowFastTheyCanBe() {
+		grow();
+
+		this.limit.within(new ConcurrencyRule.Adaptive(5, 80));
+		traffic(10, (i) -> usual(i, 100));
+
+		assertThat(this.limit.current()).isLessThan(75);
+	}
+
 }
