@@ -7,7 +7,7 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
-import io.github.grpcsecurity.server.CallDecision;
+import io.github.grpcsecurity.server.HandlerObserver;
 import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.grpc.MethodDescriptor.MethodType;
@@ -146,7 +146,12 @@ public final class ConcurrencyLimiter {
 					return RateLimitObserver.Outcome.DENIED;
 				}
 				this.inFlight.increment();
-				call.onReleased(new Stay(slot, privileged, Math.abs(place), call, now()));
+				Handling handling = null;
+				if (rule.adaptive() != null) {
+					handling = new Handling(call, Math.abs(place));
+					call.observeHandler(handling);
+				}
+				call.onReleased(new Stay(slot, privileged, handling));
 				return (place < 0) ? RateLimitObserver.Outcome.SHADOW_DENIED : RateLimitObserver.Outcome.ALLOWED;
 			}
 		}
@@ -273,43 +278,86 @@ public final class ConcurrencyLimiter {
 	}
 
 	/** One call while it is in flight. */
-	private final class Stay implements Consumer<Status> {
+	private static final class Stay implements Consumer<Status> {
 
 		private final Slot slot;
 
 		private final boolean privileged;
 
-		private final int inFlight;
+		private final @Nullable Handling handling;
 
-		private final SecuredCall call;
-
-		private final long startedAt;
-
-		Stay(Slot slot, boolean privileged, int inFlight, SecuredCall call, long startedAt) {
+		Stay(Slot slot, boolean privileged, @Nullable Handling handling) {
 			this.slot = slot;
 			this.privileged = privileged;
-			this.inFlight = inFlight;
-			this.call = call;
-			this.startedAt = startedAt;
+			this.handling = handling;
 		}
 
 		@Override
 		public void accept(Status status) {
 			AdaptiveLimit adaptive = this.slot.leave(this.privileged);
-			if (adaptive != null && handled()) {
-				adaptive.sample(this.startedAt, now() - this.startedAt, this.inFlight, status.getCode());
+			if (adaptive != null && this.handling != null) {
+				this.handling.teach(adaptive, status);
+			}
+		}
+
+	}
+
+	/**
+	 * What a limit learns from a call: how long its handler took. How slowly a client
+	 * sends or reads is up to the client.
+	 */
+	private final class Handling implements HandlerObserver {
+
+		private static final long NEVER = -1;
+
+		private final SecuredCall call;
+
+		private final int inFlight;
+
+		private volatile long requestedAt = NEVER;
+
+		private volatile long answeredAt = NEVER;
+
+		private volatile @Nullable Status answer;
+
+		Handling(SecuredCall call, int inFlight) {
+			this.call = call;
+			this.inFlight = inFlight;
+		}
+
+		@Override
+		public void requested() {
+			this.requestedAt = now();
+		}
+
+		@Override
+		public void answered(Status status) {
+			this.answeredAt = now();
+			this.answer = status;
+		}
+
+		void teach(AdaptiveLimit limit, Status end) {
+			long start = this.requestedAt;
+			if (start == NEVER || !counts()) {
+				return;
+			}
+			Status answered = this.answer;
+			if (answered != null) {
+				limit.sample(start, this.answeredAt - start, this.inFlight, answered.getCode());
+			}
+			else {
+				limit.sample(start, now() - start, this.inFlight, end.getCode());
 			}
 		}
 
 		/**
-		 * A stream lasts as long as its peers like, and what the pipeline refused says
+		 * A stream lasts as long as its peers like, and what the pipeline ended says
 		 * nothing about the handler.
 		 */
-		private boolean handled() {
-			CallDecision decision = this.call.decision();
+		private boolean counts() {
 			MethodPlan plan = this.call.plan();
-			return decision != null && decision.outcome() == CallDecision.Outcome.PERMIT && this.call.endedBy() == null
-					&& plan != null && plan.method().descriptor().getType() == MethodType.UNARY;
+			return this.call.endedBy() == null && plan != null
+					&& plan.method().descriptor().getType() == MethodType.UNARY;
 		}
 
 	}

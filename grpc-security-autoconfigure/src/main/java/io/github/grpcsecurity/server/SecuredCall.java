@@ -91,6 +91,9 @@ public final class SecuredCall {
 
 	private volatile boolean hypothetical;
 
+	// Written by checks, and read when the handler runs, which is later
+	private @Nullable List<HandlerObserver> handlerObservers;
+
 	private final Callbacks released = new Callbacks();
 
 	private final Callbacks closed = new Callbacks();
@@ -445,6 +448,18 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * Adds somebody who watches the handler of this call. Only for checks that run before
+	 * it starts.
+	 * @param observer hears from the handler, if it ever runs
+	 */
+	public void observeHandler(HandlerObserver observer) {
+		if (this.handlerObservers == null) {
+			this.handlerObservers = new ArrayList<>(2);
+		}
+		this.handlerObservers.add(observer);
+	}
+
+	/**
 	 * Ends the call, whatever its handler is doing: for what is found out while a stream
 	 * is open, such as a credential that ran out. The client gets the status of the
 	 * refusal, what the handler still sends is dropped, and the handler is told as if its
@@ -535,6 +550,20 @@ public final class SecuredCall {
 
 	void endedBy(Refusal refusal) {
 		this.endedBy = refusal;
+	}
+
+	/** The handler is about to hear that its client has sent everything. */
+	void requested() {
+		if (this.handlerObservers != null) {
+			this.handlerObservers.forEach(HandlerObserver::requested);
+		}
+	}
+
+	/** The handler has closed the call. */
+	void answered(Status status) {
+		if (this.handlerObservers != null) {
+			this.handlerObservers.forEach((observer) -> observer.answered(status));
+		}
 	}
 
 	/**

@@ -557,7 +557,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		this.serverCall.prefetched(this::demanded);
 		startHandler();
 		if (firstMessage == null) {
-			toHandler(ServerCall.Listener::onHalfClose);
+			handlerHalfClose();
 			return;
 		}
 		synchronized (this.lock) {
@@ -605,8 +605,13 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			asCaller(() -> checkMessage(null, 0));
 		}
 		else {
-			toHandler(ServerCall.Listener::onHalfClose);
+			handlerHalfClose();
 		}
+	}
+
+	private void handlerHalfClose() {
+		this.call.requested();
+		toHandler(ServerCall.Listener::onHalfClose);
 	}
 
 	/**
