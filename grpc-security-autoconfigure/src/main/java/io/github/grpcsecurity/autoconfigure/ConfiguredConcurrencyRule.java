@@ -14,6 +14,7 @@ import io.github.grpcsecurity.server.MethodPattern;
 import org.jspecify.annotations.Nullable;
 
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.util.ClassUtils;
 
 /**
  * Checks what a user asks for with a rule that limits calls in flight.
@@ -22,10 +23,13 @@ final class ConfiguredConcurrencyRule {
 
 	private static final Set<String> ADAPTIVE_KEYS = Set.of("global", "service", "method");
 
+	private static final String ADAPTIVE_LIBRARY = "com.netflix.concurrency.limits.Limit";
+
 	private ConfiguredConcurrencyRule() {
 	}
 
-	static ConcurrencyRule of(String property, Rule rule, String name, RateLimitKey key, List<MethodPattern> methods) {
+	static ConcurrencyRule of(String property, Rule rule, String name, RateLimitKey key, List<MethodPattern> methods,
+			@Nullable ClassLoader classLoader) {
 		standsAlone(property, rule);
 		if (key.toString().equals("call")) {
 			throw invalid(property + "key", key, "Each call by itself is one call in flight, so that the rule would"
@@ -40,6 +44,11 @@ final class ConfiguredConcurrencyRule {
 		ConcurrencyRule.Adaptive bounds = null;
 		if (adaptive != null) {
 			bounds = bounds(property + "adaptive.", adaptive);
+			if (!ClassUtils.isPresent(ADAPTIVE_LIBRARY, classLoader)) {
+				throw invalid(property + "adaptive", adaptive,
+						"Adaptive limits need com.netflix.concurrency-limits:concurrency-limits-core on the"
+								+ " class path. Add it, or set a fixed concurrency.");
+			}
 			if (!ADAPTIVE_KEYS.contains(key.toString())) {
 				throw invalid(property + "key", key, "An adaptive limit learns what this server can bear, not what"
 						+ " a caller may take: use global, service or method, or a fixed concurrency.");

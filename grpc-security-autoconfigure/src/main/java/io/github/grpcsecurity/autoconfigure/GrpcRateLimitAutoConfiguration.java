@@ -38,6 +38,7 @@ import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.core.annotation.Order;
 import org.springframework.core.env.Environment;
+import org.springframework.core.io.ResourceLoader;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 /**
@@ -61,21 +62,22 @@ public final class GrpcRateLimitAutoConfiguration {
 	}
 
 	@Bean
-	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties, RateLimitKeys keys) {
-		return GrpcRateLimitRules.of(properties, keys);
+	GrpcRateLimitRules grpcRateLimitRules(GrpcRateLimitProperties properties, RateLimitKeys keys,
+			ResourceLoader resources) {
+		return GrpcRateLimitRules.of(properties, keys, resources.getClassLoader());
 	}
 
 	@Bean
 	RateLimitRules grpcRateLimitRulesInForce(GrpcRateLimitRules rules, ObjectProvider<GrpcServerSecurity> security) {
-		RateLimitRules inForce = new RateLimitRules(rules.rules());
+		RateLimitRules inForce = new RateLimitRules(rules.rules(), rules.concurrency());
 		inForce.onUpdate((changed) -> security.orderedStream().forEach(GrpcServerSecurity::refresh));
 		return inForce;
 	}
 
 	@Bean
 	GrpcRateLimitReloader grpcRateLimitReloader(Environment environment, RateLimitKeys keys, RateLimitRules rules,
-			GrpcRateLimitRules configured) {
-		return new GrpcRateLimitReloader(environment, keys, rules, configured.concurrency());
+			ResourceLoader resources) {
+		return new GrpcRateLimitReloader(environment, keys, rules, resources);
 	}
 
 	@Bean
@@ -191,7 +193,8 @@ public final class GrpcRateLimitAutoConfiguration {
 		@ConditionalOnMissingBean
 		MicrometerRateLimitObserver grpcRateLimitMetrics(RateLimitRules rules, MeterRegistry registry) {
 			MicrometerRateLimitObserver metrics = new MicrometerRateLimitObserver(rules.all(), registry);
-			rules.onUpdate(metrics::update);
+			metrics.update(rules.all(), rules.concurrency());
+			rules.onUpdate((changed) -> metrics.update(changed, rules.concurrency()));
 			return metrics;
 		}
 
@@ -228,7 +231,7 @@ public final class GrpcRateLimitAutoConfiguration {
 		@ConditionalOnAvailableEndpoint(endpoint = GrpcSecurityEndpoint.class)
 		RecentRateLimits grpcRecentRateLimits(RateLimitRules rules) {
 			RecentRateLimits recent = new RecentRateLimits(System::nanoTime);
-			rules.onUpdate(recent::update);
+			rules.onUpdate((changed) -> recent.update(changed, rules.concurrency()));
 			return recent;
 		}
 

@@ -51,7 +51,8 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		concurrency = List.copyOf(concurrency);
 	}
 
-	static GrpcRateLimitRules of(GrpcRateLimitProperties properties, RateLimitKeys keys) {
+	static GrpcRateLimitRules of(GrpcRateLimitProperties properties, RateLimitKeys keys,
+			@Nullable ClassLoader classLoader) {
 		if (properties.expectedInstances() < 1) {
 			throw invalid(PREFIX + "expected-instances", properties.expectedInstances(), "It must be at least 1.");
 		}
@@ -86,20 +87,20 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			}
 			if (asked.concurrency() != null || asked.adaptive() != null) {
 				concurrency.add(ConfiguredConcurrencyRule.of(property, asked, name, key(property, asked, keys),
-						methods(property + "methods", asked.methods())));
+						methods(property + "methods", asked.methods()), classLoader));
 			}
 			else {
 				rules.add(rule(property, asked, name, properties.expectedInstances(), keys));
 				places.add(i);
 			}
 		}
-		check(rules, places);
+		check(rules, concurrency, places);
 		return new GrpcRateLimitRules(rules, concurrency);
 	}
 
-	private static void check(List<RateLimitRule> rules, List<Integer> places) {
+	private static void check(List<RateLimitRule> rules, List<ConcurrencyRule> concurrency, List<Integer> places) {
 		try {
-			RateLimitRules.check(rules);
+			RateLimitRules.check(rules, concurrency);
 		}
 		catch (InvalidRateLimitRuleException ex) {
 			RateLimitRule rule = rules.get(ex.rule());

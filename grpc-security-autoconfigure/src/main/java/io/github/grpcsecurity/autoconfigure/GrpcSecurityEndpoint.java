@@ -12,6 +12,7 @@ import io.github.grpcsecurity.authorization.AuthorizationExplainer;
 import io.github.grpcsecurity.authorization.AuthorizationExplanation;
 import io.github.grpcsecurity.authorization.CallDescription;
 import io.github.grpcsecurity.server.AddressRange;
+import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.server.CallStage;
@@ -157,24 +158,40 @@ public final class GrpcSecurityEndpoint {
 	 * @param name name of its rule
 	 * @param key what is counted separately
 	 * @param methods the methods it is for
-	 * @param limit permits per period, the burst, and what a call costs
+	 * @param limit permits per period, the burst, and what a call costs; or the calls in
+	 * flight
 	 * @param shadow whether it only says what it would do
-	 * @param onFailure what happens while the store of permits does not answer
+	 * @param onFailure what happens while the store of permits does not answer;
+	 * {@code null} if it counts calls in flight, which no store does
 	 * @param replaces the rules that do not count what this one counts
 	 * @param lastMinute how many calls it allowed, denied and so on in this server in the
 	 * last minute
 	 */
 	public record LimitDescriptor(String name, String key, List<String> methods, String limit, boolean shadow,
-			String onFailure, Set<String> replaces, Map<String, Long> lastMinute) {
+			@Nullable String onFailure, Set<String> replaces, Map<String, Long> lastMinute) {
 
 		static LimitDescriptor of(RateLimitRule rule, Map<RateLimitObserver.Outcome, Long> recent) {
-			Map<String, Long> lastMinute = new LinkedHashMap<>();
-			for (RateLimitObserver.Outcome outcome : RateLimitObserver.Outcome.values()) {
-				lastMinute.put(outcome.name().toLowerCase(Locale.ROOT), recent.getOrDefault(outcome, 0L));
-			}
 			return new LimitDescriptor(rule.name(), rule.key().toString(),
 					rule.methods().stream().map(Object::toString).toList(), rule.numbers(), rule.shadow(),
-					rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(), lastMinute);
+					rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(),
+					lastMinute(recent, RateLimitObserver.Outcome.values()));
+		}
+
+		static LimitDescriptor of(ConcurrencyRule rule, long now, Map<RateLimitObserver.Outcome, Long> recent) {
+			return new LimitDescriptor(rule.name(), rule.key().toString(),
+					rule.methods().stream().map(Object::toString).toList(),
+					rule.describe() + ((rule.adaptive() != null) ? ", now " + now : ""), rule.shadow(), null, Set.of(),
+					lastMinute(recent, RateLimitObserver.Outcome.ALLOWED, RateLimitObserver.Outcome.DENIED,
+							RateLimitObserver.Outcome.SHADOW_DENIED));
+		}
+
+		private static Map<String, Long> lastMinute(Map<RateLimitObserver.Outcome, Long> recent,
+				RateLimitObserver.Outcome... outcomes) {
+			Map<String, Long> lastMinute = new LinkedHashMap<>();
+			for (RateLimitObserver.Outcome outcome : outcomes) {
+				lastMinute.put(outcome.name().toLowerCase(Locale.ROOT), recent.getOrDefault(outcome, 0L));
+			}
+			return lastMinute;
 		}
 
 	}

@@ -1,10 +1,14 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 import io.github.grpcsecurity.authorization.AuthorizationExplainer;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.LimitDescriptor;
+import io.github.grpcsecurity.ratelimit.ConcurrencyLimiter;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RecentRateLimits;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
@@ -34,20 +38,26 @@ public final class GrpcSecurityEndpointAutoConfiguration {
 	@ConditionalOnAvailableEndpoint
 	GrpcSecurityEndpoint grpcSecurityEndpoint(ObjectProvider<GrpcServerSecurity> security,
 			ObjectProvider<AuthorizationExplainer> explainer, ObjectProvider<RateLimitRules> rules,
-			ObjectProvider<RecentRateLimits> recent) {
+			ObjectProvider<ConcurrencyLimiter> concurrency, ObjectProvider<RecentRateLimits> recent) {
 		return new GrpcSecurityEndpoint(security::getIfAvailable,
 				explainer.getIfUnique(() -> new AuthorizationExplainer(security::getIfAvailable)),
-				() -> limits(rules.getIfAvailable(), recent.getIfAvailable()));
+				() -> limits(rules.getIfAvailable(), concurrency.getIfAvailable(), recent.getIfAvailable()));
 	}
 
-	private static List<LimitDescriptor> limits(@Nullable RateLimitRules rules, @Nullable RecentRateLimits recent) {
-		if (rules == null) {
-			return List.of();
+	private static List<LimitDescriptor> limits(@Nullable RateLimitRules rules,
+			@Nullable ConcurrencyLimiter concurrency, @Nullable RecentRateLimits recent) {
+		Function<String, Map<RateLimitObserver.Outcome, Long>> lastMinute = (rule) -> (recent != null) ? recent.of(rule)
+				: Map.of();
+		List<LimitDescriptor> limits = new ArrayList<>();
+		if (rules != null) {
+			rules.all().forEach((rule) -> limits.add(LimitDescriptor.of(rule, lastMinute.apply(rule.name()))));
 		}
-		return rules.all()
-			.stream()
-			.map((rule) -> LimitDescriptor.of(rule, (recent != null) ? recent.of(rule.name()) : Map.of()))
-			.toList();
+		if (concurrency != null) {
+			concurrency.rules()
+				.forEach((rule) -> limits
+					.add(LimitDescriptor.of(rule, concurrency.limit(rule.name()), lastMinute.apply(rule.name()))));
+		}
+		return limits;
 	}
 
 }

@@ -1,38 +1,94 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.util.Arrays;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 import com.netflix.concurrency.limits.Limit;
+import com.netflix.concurrency.limits.MetricRegistry;
 import com.netflix.concurrency.limits.limit.VegasLimit;
-import com.netflix.concurrency.limits.limit.WindowedLimit;
+import io.grpc.Status;
 
 /**
  * A limit that grows as long as calls take no longer for it, and shrinks when they queue
  * or fail.
  * <p>
- * The algorithm is TCP Vegas as in Netflix' concurrency-limits, fed with averages of a
- * second so that calls of uneven length do not look like a queue. Its Gradient2 ignores
- * failed calls, which are what an overloaded server shows first. Thread-safe.
+ * The algorithm is TCP Vegas as in Netflix' concurrency-limits. Its Gradient2 ignores
+ * failed calls, which are what an overloaded server shows first. Vegas is fed with
+ * windows of a second, and not with those of the library: there, one failed call makes a
+ * failed second, and one slow call stretches the average, so that a single caller could
+ * shrink the limit of all. Here a window has the median of its calls, and has failed if a
+ * tenth of them have. Thread-safe.
  */
 final class AdaptiveLimit {
 
-	private final ConcurrencyRule.Adaptive bounds;
+	private static final long WINDOW = TimeUnit.SECONDS.toNanos(1);
 
-	private final Limit limit;
+	/** A window with fewer calls goes on. */
+	private static final int MIN_CALLS = 10;
+
+	/** How many latencies of a window are kept, whichever they are. */
+	private static final int MAX_LATENCIES = 100;
+
+	/** One failed call in so many makes a failed window. */
+	private static final int FAILED_SHARE = 10;
+
+	/**
+	 * Of a window that failed: longer than any, so that it is never taken for the best.
+	 */
+	private static final long FAILED_LATENCY = TimeUnit.HOURS.toNanos(1);
+
+	private volatile ConcurrencyRule.Adaptive bounds;
+
+	private volatile Limit limit;
+
+	// Guarded by this, as is all that follows
+	private final long[] latencies = new long[MAX_LATENCIES];
+
+	private long windowStart;
+
+	private int good;
+
+	private int failed;
+
+	private int inFlight;
+
+	/** Nine of ten good calls have lately taken no longer. */
+	private long usual;
+
+	/** What the algorithm takes for the latency of calls that do not queue. */
+	private long best;
 
 	AdaptiveLimit(int initial, ConcurrencyRule.Adaptive bounds) {
 		this.bounds = bounds;
-		this.limit = WindowedLimit.newBuilder()
-			.minRttThreshold(1, TimeUnit.NANOSECONDS)
-			.build(VegasLimit.newBuilder()
-				.initialLimit(initial)
-				.maxConcurrency(bounds.max())
-				.decreaseFunction((current) -> Math.max(bounds.min(), current - Math.max(1, Math.log10(current))))
-				.build());
+		this.limit = vegas(initial, bounds);
+	}
+
+	private Limit vegas(int initial, ConcurrencyRule.Adaptive bounds) {
+		return VegasLimit.newBuilder()
+			.initialLimit(initial)
+			.maxConcurrency(bounds.max())
+			.decreaseFunction((current) -> Math.max(bounds.min(), current - Math.max(1, Math.log10(current))))
+			.metricRegistry(new BestLatency())
+			.build();
 	}
 
 	int current() {
-		return Math.min(Math.max(this.limit.getLimit(), this.bounds.min()), this.bounds.max());
+		return this.bounds.clamp(this.limit.getLimit());
+	}
+
+	/** Goes on within these bounds, with what was learned within others. */
+	synchronized void within(ConcurrencyRule.Adaptive bounds) {
+		if (bounds.equals(this.bounds)) {
+			return;
+		}
+		Limit moved = vegas(bounds.clamp(current()), bounds);
+		if (this.best > 0) {
+			// The first latency that it sees is the best to it
+			moved.onSample(0, this.best, 0, false);
+		}
+		this.limit = moved;
+		this.bounds = bounds;
 	}
 
 	/**
@@ -40,10 +96,63 @@ final class AdaptiveLimit {
 	 * @param startedAt when it started, in nanoseconds since any moment
 	 * @param nanos how long it took
 	 * @param inFlight how many calls were in flight when it started, with it
-	 * @param dropped whether it failed as calls do when there are too many
+	 * @param code what it ended with
 	 */
-	void sample(long startedAt, long nanos, int inFlight, boolean dropped) {
-		this.limit.onSample(startedAt, Math.max(nanos, 1), inFlight, dropped);
+	synchronized void sample(long startedAt, long nanos, int inFlight, Status.Code code) {
+		if (this.good + this.failed == 0) {
+			this.windowStart = startedAt + nanos;
+		}
+		switch (code) {
+			case OK -> keep(nanos);
+			case RESOURCE_EXHAUSTED, UNAVAILABLE -> this.failed++;
+			case DEADLINE_EXCEEDED -> {
+				if (nanos < this.usual) {
+					// Who waits for less time than calls take says nothing about them
+					return;
+				}
+				this.failed++;
+			}
+			default -> {
+				return;
+			}
+		}
+		this.inFlight = Math.max(this.inFlight, inFlight);
+		if (this.good + this.failed >= MIN_CALLS && startedAt + nanos - this.windowStart >= WINDOW) {
+			endWindow();
+		}
+	}
+
+	// Each call of the window is as likely as any other to be among those that are kept
+	private void keep(long nanos) {
+		this.good++;
+		int place = (this.good <= MAX_LATENCIES) ? this.good - 1 : ThreadLocalRandom.current().nextInt(this.good);
+		if (place < MAX_LATENCIES) {
+			this.latencies[place] = Math.max(nanos, 1);
+		}
+	}
+
+	private void endWindow() {
+		boolean dropped = this.failed * FAILED_SHARE >= this.good + this.failed;
+		int kept = Math.min(this.good, MAX_LATENCIES);
+		if (kept > 0) {
+			Arrays.sort(this.latencies, 0, kept);
+			this.usual = this.latencies[kept * 9 / 10];
+		}
+		this.limit.onSample(this.windowStart, dropped ? FAILED_LATENCY : this.latencies[kept / 2], this.inFlight,
+				dropped);
+		this.good = 0;
+		this.failed = 0;
+		this.inFlight = 0;
+	}
+
+	/** Hears of the best latency, which the library shows in no other way. */
+	private final class BestLatency implements MetricRegistry {
+
+		@Override
+		public SampleListener distribution(String id, String... tagNameValuePairs) {
+			return (nanos) -> AdaptiveLimit.this.best = nanos.longValue();
+		}
+
 	}
 
 }

@@ -29,9 +29,12 @@ final class ConcurrencyCheck implements CallCheck {
 
 	private final ConcurrencyLimiter limiter;
 
-	ConcurrencyCheck(List<Limit> limits, ConcurrencyLimiter limiter) {
+	private final RateLimitObserver observer;
+
+	ConcurrencyCheck(List<Limit> limits, ConcurrencyLimiter limiter, RateLimitObserver observer) {
 		this.limits = limits;
 		this.limiter = limiter;
+		this.observer = observer;
 	}
 
 	@Override
@@ -42,9 +45,11 @@ final class ConcurrencyCheck implements CallCheck {
 			if (key == null) {
 				continue;
 			}
-			switch (this.limiter.enter(rule, key, limit.privileged(call), call)) {
+			RateLimitObserver.Outcome outcome = this.limiter.enter(rule, key, limit.privileged(call), call);
+			this.observer.applied(rule, outcome);
+			switch (outcome) {
 				case DENIED -> {
-					// What other rules counted is given back when the call is closed
+					// The places that other rules gave go back with the refusal
 					call.note(NOTE, rule.name());
 					return Verdict.refuse(Refusal.overLimit(rule.name(), soon()).withCode(rule.code()));
 				}
@@ -86,19 +91,12 @@ final class ConcurrencyCheck implements CallCheck {
 
 		@Override
 		public String toString() {
-			ConcurrencyRule.Adaptive adaptive = this.rule.adaptive();
 			ConcurrencyRule.Reserved reserved = this.rule.reserved();
 			StringBuilder text = new StringBuilder("limit ").append(this.rule.name())
 				.append(" by ")
 				.append(this.rule.key())
-				.append(": ");
-			if (adaptive != null) {
-				text.append("from ").append(adaptive.min()).append(" to ").append(adaptive.max());
-			}
-			else {
-				text.append(this.rule.limit());
-			}
-			text.append(" in flight");
+				.append(": ")
+				.append(this.rule.describe());
 			if (reserved != null) {
 				text.append(this.reservedMethod ? ", with the reserved share of " : ", without the reserved share of ")
 					.append(reserved.share());

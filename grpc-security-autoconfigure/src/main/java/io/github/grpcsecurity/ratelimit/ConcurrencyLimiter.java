@@ -1,7 +1,5 @@
 package io.github.grpcsecurity.ratelimit;
 
-import java.util.Collection;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -9,7 +7,7 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
-import io.github.grpcsecurity.server.CallDecision;
+import io.github.grpcsecurity.server.HandlerObserver;
 import io.github.grpcsecurity.server.MethodPlan;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.grpc.MethodDescriptor.MethodType;
@@ -20,14 +18,20 @@ import org.jspecify.annotations.Nullable;
  * Counts the calls in flight in this server.
  * <p>
  * A call is in flight from when its rule was asked to its true end, which the transport
- * reports once, however the call ends. A key whose last call has ended is forgotten, so
- * there are never more keys than calls. Thread-safe.
+ * reports once, however the call ends; one that is refused, only until then. A key whose
+ * last call has ended is forgotten, so there are never more keys than calls.
+ * <p>
+ * Rules may change meanwhile: calls are counted by the name of the rule and the key, so
+ * those in flight count against the new numbers, and what a limit has learned stays
+ * within its new bounds. Thread-safe.
  *
  * @since 0.1.0
  */
 public final class ConcurrencyLimiter {
 
-	private final Map<String, CallsInFlight> rules = new LinkedHashMap<>();
+	private final Map<String, CallsInFlight> calls = new ConcurrentHashMap<>();
+
+	private final RateLimitRules rules;
 
 	private final LongSupplier nanoClock;
 
@@ -35,25 +39,22 @@ public final class ConcurrencyLimiter {
 
 	/**
 	 * Creates a limiter.
-	 * @param rules all rules, each with a name of its own
+	 * @param rules the rules, whose changes it follows
 	 * @param nanoClock a clock that never goes back, such as {@link System#nanoTime()}
 	 */
-	public ConcurrencyLimiter(Collection<ConcurrencyRule> rules, LongSupplier nanoClock) {
-		for (ConcurrencyRule rule : rules) {
-			if (this.rules.put(rule.name(), new CallsInFlight(rule)) != null) {
-				throw new IllegalArgumentException("two rules are named " + rule.name());
-			}
-		}
+	public ConcurrencyLimiter(RateLimitRules rules, LongSupplier nanoClock) {
+		this.rules = rules;
 		this.nanoClock = nanoClock;
 		this.origin = nanoClock.getAsLong();
+		rules.onUpdate((changed) -> update());
 	}
 
 	/**
-	 * The rules.
+	 * The rules in force.
 	 * @return all rules in their order
 	 */
 	public List<ConcurrencyRule> rules() {
-		return this.rules.values().stream().map((calls) -> calls.rule).toList();
+		return this.rules.concurrency();
 	}
 
 	/**
@@ -62,53 +63,44 @@ public final class ConcurrencyLimiter {
 	 * @return the number, of all keys together
 	 */
 	public long inFlight(String rule) {
-		return find(rule).inFlight.sum();
+		CallsInFlight counted = this.calls.get(rule);
+		return (counted != null) ? counted.inFlight.sum() : 0;
 	}
 
 	/**
 	 * How many calls a rule admits at a time.
 	 * @param rule name of the rule
-	 * @return the limit of a key; if it adapts, of all its keys together
+	 * @return the limit of a key; if it adapts, of all its keys together; 0 if there is
+	 * no such rule
 	 */
 	public long limit(String rule) {
-		CallsInFlight calls = find(rule);
-		if (calls.rule.adaptive() == null || calls.slots.isEmpty()) {
-			return calls.rule.limit();
-		}
-		return calls.slots.values().stream().mapToLong(Slot::limit).sum();
+		ConcurrencyRule inForce = find(rule);
+		return (inForce != null) ? limit(inForce) : 0;
 	}
 
-	/**
-	 * How often a rule did something.
-	 * @param rule name of the rule
-	 * @param outcome what it did
-	 * @return the number of calls since this was created
-	 */
-	public long count(String rule, RateLimitObserver.Outcome outcome) {
-		CallsInFlight calls = find(rule);
-		return switch (outcome) {
-			case ALLOWED -> calls.allowed.sum();
-			case DENIED -> calls.denied.sum();
-			case SHADOW_DENIED -> calls.shadowDenied.sum();
-			default -> 0;
-		};
+	private long limit(ConcurrencyRule rule) {
+		ConcurrencyRule.Adaptive bounds = rule.adaptive();
+		CallsInFlight counted = this.calls.get(rule.name());
+		long learned = (bounds != null && counted != null) ? counted.learned(bounds) : 0;
+		return (learned > 0) ? learned : rule.limit();
 	}
 
-	private CallsInFlight find(String rule) {
-		CallsInFlight calls = this.rules.get(rule);
-		if (calls == null) {
-			throw new IllegalArgumentException("there is no rule " + rule);
-		}
-		return calls;
+	private @Nullable ConcurrencyRule find(String name) {
+		return rules().stream().filter((rule) -> rule.name().equals(name)).findFirst().orElse(null);
+	}
+
+	private void update() {
+		this.calls.forEach((name, counted) -> counted.update(find(name)));
 	}
 
 	/** How many keys of a rule are kept. */
 	int size(String rule) {
-		return find(rule).slots.size();
+		CallsInFlight counted = this.calls.get(rule);
+		return (counted != null) ? counted.slots.size() : 0;
 	}
 
 	/**
-	 * Counts a call until its end, if there is room for it.
+	 * Counts a call until it is refused or over, if there is room for it.
 	 * @param rule the rule
 	 * @param key whose call it is
 	 * @param privileged whether it may use the reserved share
@@ -116,7 +108,11 @@ public final class ConcurrencyLimiter {
 	 * @return what was done
 	 */
 	RateLimitObserver.Outcome enter(ConcurrencyRule rule, String key, boolean privileged, SecuredCall call) {
-		return find(rule.name()).enter(key, privileged, call);
+		CallsInFlight counted = this.calls.get(rule.name());
+		if (counted == null) {
+			counted = this.calls.computeIfAbsent(rule.name(), (name) -> new CallsInFlight(rule.key()));
+		}
+		return counted.enter(rule, key, privileged, call);
 	}
 
 	private long now() {
@@ -126,41 +122,53 @@ public final class ConcurrencyLimiter {
 	/** The calls that one rule counts. */
 	private final class CallsInFlight {
 
-		private final ConcurrencyRule rule;
-
 		private final Map<String, Slot> slots = new ConcurrentHashMap<>();
 
 		private final LongAdder inFlight = new LongAdder();
 
-		private final LongAdder allowed = new LongAdder();
+		private volatile RateLimitKey key;
 
-		private final LongAdder denied = new LongAdder();
-
-		private final LongAdder shadowDenied = new LongAdder();
-
-		CallsInFlight(ConcurrencyRule rule) {
-			this.rule = rule;
+		CallsInFlight(RateLimitKey key) {
+			this.key = key;
 		}
 
-		RateLimitObserver.Outcome enter(String key, boolean privileged, SecuredCall call) {
+		RateLimitObserver.Outcome enter(ConcurrencyRule rule, String key, boolean privileged, SecuredCall call) {
 			while (true) {
 				Slot slot = this.slots.get(key);
 				if (slot == null) {
 					slot = this.slots.computeIfAbsent(key, (name) -> new Slot(this, name));
 				}
-				int place = slot.enter(privileged);
+				int place = slot.enter(rule, privileged);
 				if (place == Slot.GONE) {
 					continue;
 				}
 				if (place == Slot.FULL) {
-					this.denied.increment();
 					return RateLimitObserver.Outcome.DENIED;
 				}
 				this.inFlight.increment();
-				boolean over = place < 0;
-				(over ? this.shadowDenied : this.allowed).increment();
-				call.onClosed(new Stay(slot, privileged, Math.abs(place), call, now()));
-				return over ? RateLimitObserver.Outcome.SHADOW_DENIED : RateLimitObserver.Outcome.ALLOWED;
+				Handling handling = null;
+				if (rule.adaptive() != null) {
+					handling = new Handling(call, Math.abs(place));
+					call.observeHandler(handling);
+				}
+				call.onReleased(new Stay(slot, privileged, handling));
+				return (place < 0) ? RateLimitObserver.Outcome.SHADOW_DENIED : RateLimitObserver.Outcome.ALLOWED;
+			}
+		}
+
+		long learned(ConcurrencyRule.Adaptive bounds) {
+			return this.slots.values().stream().mapToLong((slot) -> slot.learned(bounds)).sum();
+		}
+
+		/** Keeps what was learned by the rule as it is now, if there is such a rule. */
+		void update(@Nullable ConcurrencyRule rule) {
+			ConcurrencyRule.Adaptive bounds = null;
+			if (rule != null) {
+				bounds = rule.key().equals(this.key) ? rule.adaptive() : null;
+				this.key = rule.key();
+			}
+			for (Slot slot : this.slots.values()) {
+				slot.update(bounds);
 			}
 		}
 
@@ -177,7 +185,8 @@ public final class ConcurrencyLimiter {
 
 		private final String key;
 
-		private final @Nullable AdaptiveLimit adaptive;
+		// Guarded by this
+		private @Nullable AdaptiveLimit adaptive;
 
 		// Guarded by this
 		private int total;
@@ -191,12 +200,20 @@ public final class ConcurrencyLimiter {
 		Slot(CallsInFlight calls, String key) {
 			this.calls = calls;
 			this.key = key;
-			ConcurrencyRule.Adaptive bounds = calls.rule.adaptive();
-			this.adaptive = (bounds != null) ? new AdaptiveLimit(calls.rule.limit(), bounds) : null;
 		}
 
-		int limit() {
-			return (this.adaptive != null) ? this.adaptive.current() : this.calls.rule.limit();
+		synchronized long learned(ConcurrencyRule.Adaptive bounds) {
+			return (this.adaptive != null) ? bounds.clamp(this.adaptive.current()) : 0;
+		}
+
+		synchronized void update(ConcurrencyRule.@Nullable Adaptive bounds) {
+			if (bounds == null) {
+				this.adaptive = null;
+				forgetUnused();
+			}
+			else if (this.adaptive != null) {
+				this.adaptive.within(bounds);
+			}
 		}
 
 		/**
@@ -204,15 +221,15 @@ public final class ConcurrencyLimiter {
 		 * @return how many there are with it; negative if it is one too many that a rule
 		 * in the shadow counts nevertheless
 		 */
-		synchronized int enter(boolean privileged) {
+		synchronized int enter(ConcurrencyRule rule, boolean privileged) {
 			if (this.gone) {
 				return GONE;
 			}
-			int limit = limit();
-			ConcurrencyRule.Reserved reserved = this.calls.rule.reserved();
+			int limit = limit(rule);
+			ConcurrencyRule.Reserved reserved = rule.reserved();
 			boolean room = this.total < limit
 					&& (privileged || reserved == null || this.ordinary < reserved.ordinary(limit));
-			if (!room && !this.calls.rule.shadow()) {
+			if (!room && !rule.shadow()) {
 				return FULL;
 			}
 			this.total++;
@@ -222,68 +239,125 @@ public final class ConcurrencyLimiter {
 			return room ? this.total : -this.total;
 		}
 
-		void leave(boolean privileged) {
+		// Called under the lock. What was learned may be outside of the call's own rule
+		private int limit(ConcurrencyRule rule) {
+			ConcurrencyRule.Adaptive bounds = rule.adaptive();
+			if (bounds == null) {
+				return rule.limit();
+			}
+			if (this.adaptive == null) {
+				this.adaptive = new AdaptiveLimit(rule.limit(), bounds);
+			}
+			return bounds.clamp(this.adaptive.current());
+		}
+
+		/**
+		 * Counts a call no longer.
+		 * @return what learns from it
+		 */
+		@Nullable AdaptiveLimit leave(boolean privileged) {
 			this.calls.inFlight.decrement();
 			synchronized (this) {
 				this.total--;
 				if (!privileged) {
 					this.ordinary--;
 				}
-				// What a limit has learned is kept; such rules have few keys
-				if (this.total == 0 && this.adaptive == null) {
-					this.gone = true;
-					this.calls.slots.remove(this.key, this);
-				}
+				forgetUnused();
+				return this.adaptive;
+			}
+		}
+
+		// Called under the lock. What was learned is kept; such rules have few keys
+		private void forgetUnused() {
+			if (this.total == 0 && this.adaptive == null) {
+				this.gone = true;
+				this.calls.slots.remove(this.key, this);
 			}
 		}
 
 	}
 
 	/** One call while it is in flight. */
-	private final class Stay implements Consumer<Status> {
+	private static final class Stay implements Consumer<Status> {
 
 		private final Slot slot;
 
 		private final boolean privileged;
 
-		private final int inFlight;
+		private final @Nullable Handling handling;
 
-		private final SecuredCall call;
-
-		private final long startedAt;
-
-		Stay(Slot slot, boolean privileged, int inFlight, SecuredCall call, long startedAt) {
+		Stay(Slot slot, boolean privileged, @Nullable Handling handling) {
 			this.slot = slot;
 			this.privileged = privileged;
-			this.inFlight = inFlight;
-			this.call = call;
-			this.startedAt = startedAt;
+			this.handling = handling;
 		}
 
 		@Override
 		public void accept(Status status) {
-			this.slot.leave(this.privileged);
-			AdaptiveLimit adaptive = this.slot.adaptive;
-			if (adaptive != null && handled()) {
-				boolean dropped = switch (status.getCode()) {
-					case DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE -> true;
-					default -> false;
-				};
-				if (dropped || status.isOk()) {
-					adaptive.sample(this.startedAt, now() - this.startedAt, this.inFlight, dropped);
-				}
+			AdaptiveLimit adaptive = this.slot.leave(this.privileged);
+			if (adaptive != null && this.handling != null) {
+				this.handling.teach(adaptive, status);
+			}
+		}
+
+	}
+
+	/**
+	 * What a limit learns from a call: how long its handler took. How slowly a client
+	 * sends or reads is up to the client.
+	 */
+	private final class Handling implements HandlerObserver {
+
+		private static final long NEVER = -1;
+
+		private final SecuredCall call;
+
+		private final int inFlight;
+
+		private volatile long requestedAt = NEVER;
+
+		private volatile long answeredAt = NEVER;
+
+		private volatile @Nullable Status answer;
+
+		Handling(SecuredCall call, int inFlight) {
+			this.call = call;
+			this.inFlight = inFlight;
+		}
+
+		@Override
+		public void requested() {
+			this.requestedAt = now();
+		}
+
+		@Override
+		public void answered(Status status) {
+			this.answeredAt = now();
+			this.answer = status;
+		}
+
+		void teach(AdaptiveLimit limit, Status end) {
+			long start = this.requestedAt;
+			if (start == NEVER || !counts()) {
+				return;
+			}
+			Status answered = this.answer;
+			if (answered != null) {
+				limit.sample(start, this.answeredAt - start, this.inFlight, answered.getCode());
+			}
+			else {
+				limit.sample(start, now() - start, this.inFlight, end.getCode());
 			}
 		}
 
 		/**
-		 * A stream lasts as long as its peers like, and what the pipeline refused says
+		 * A stream lasts as long as its peers like, and what the pipeline ended says
 		 * nothing about the handler.
 		 */
-		private boolean handled() {
-			CallDecision decision = this.call.decision();
+		private boolean counts() {
 			MethodPlan plan = this.call.plan();
-			return decision != null && decision.outcome() == CallDecision.Outcome.PERMIT && this.call.endedBy() == null
-					&& plan != null && plan.method().descriptor().getType() == MethodType.UNARY;
+			return this.call.endedBy() == null && plan != null
+					&& plan.method().descriptor().getType() == MethodType.UNARY;
 		}
 
 	}

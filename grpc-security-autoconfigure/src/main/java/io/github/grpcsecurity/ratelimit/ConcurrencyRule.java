@@ -34,6 +34,15 @@ public record ConcurrencyRule(String name, RateLimitKey key, List<MethodPattern>
 		}
 	}
 
+	/**
+	 * How many calls it admits, for people to read.
+	 * @return such as {@code 10 in flight}
+	 */
+	public String describe() {
+		return ((this.adaptive != null) ? "from " + this.adaptive.min() + " to " + this.adaptive.max() : this.limit)
+				+ " in flight";
+	}
+
 	/** Whether the rule needs to know who calls. */
 	boolean needsIdentity() {
 		return this.key.needsIdentity() || (this.reserved != null && !this.reserved.authorities().isEmpty());
@@ -51,6 +60,11 @@ public record ConcurrencyRule(String name, RateLimitKey key, List<MethodPattern>
 			if (min < 1 || max < min) {
 				throw new IllegalArgumentException("min must be at least 1, and max at least min");
 			}
+		}
+
+		/** The number within the bounds that is next to this one. */
+		int clamp(int limit) {
+			return Math.min(Math.max(limit, this.min), this.max);
 		}
 
 	}

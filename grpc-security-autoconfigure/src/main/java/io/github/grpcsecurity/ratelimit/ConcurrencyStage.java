@@ -2,6 +2,7 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.util.Collection;
 import java.util.List;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 import io.github.grpcsecurity.server.CallStage;
@@ -22,34 +23,40 @@ public final class ConcurrencyStage implements CallStage {
 
 	private final SecurityStage stage;
 
-	private final List<ConcurrencyRule> rules;
+	private final Predicate<ConcurrencyRule> mine;
 
 	private final ConcurrencyLimiter limiter;
 
-	private ConcurrencyStage(SecurityStage stage, List<ConcurrencyRule> rules, ConcurrencyLimiter limiter) {
+	private final RateLimitObserver observer;
+
+	private ConcurrencyStage(SecurityStage stage, Predicate<ConcurrencyRule> mine, ConcurrencyLimiter limiter,
+			RateLimitObserver observer) {
 		this.stage = stage;
-		this.rules = rules;
+		this.mine = mine;
 		this.limiter = limiter;
+		this.observer = observer;
 	}
 
 	/**
 	 * Creates the stage for the rules that need no identity.
-	 * @param limiter counts the calls; its other rules are left to the other stage
+	 * @param limiter counts the calls; the changes of its rules count as soon as plans
+	 * are compiled anew, and its other rules are left to the other stage
+	 * @param observer learns what the rules do
 	 * @return a stage before authentication
 	 */
-	public static ConcurrencyStage beforeAuthentication(ConcurrencyLimiter limiter) {
-		return new ConcurrencyStage(SecurityStage.PEER_LIMITS,
-				limiter.rules().stream().filter((rule) -> !rule.needsIdentity()).toList(), limiter);
+	public static ConcurrencyStage beforeAuthentication(ConcurrencyLimiter limiter, RateLimitObserver observer) {
+		return new ConcurrencyStage(SecurityStage.PEER_LIMITS, (rule) -> !rule.needsIdentity(), limiter, observer);
 	}
 
 	/**
 	 * Creates the stage for the rules that need to know who calls.
-	 * @param limiter counts the calls; its other rules are left to the other stage
+	 * @param limiter counts the calls; the changes of its rules count as soon as plans
+	 * are compiled anew, and its other rules are left to the other stage
+	 * @param observer learns what the rules do
 	 * @return a stage after authentication
 	 */
-	public static ConcurrencyStage afterAuthentication(ConcurrencyLimiter limiter) {
-		return new ConcurrencyStage(SecurityStage.PRINCIPAL_LIMITS,
-				limiter.rules().stream().filter(ConcurrencyRule::needsIdentity).toList(), limiter);
+	public static ConcurrencyStage afterAuthentication(ConcurrencyLimiter limiter, RateLimitObserver observer) {
+		return new ConcurrencyStage(SecurityStage.PRINCIPAL_LIMITS, ConcurrencyRule::needsIdentity, limiter, observer);
 	}
 
 	@Override
@@ -59,15 +66,19 @@ public final class ConcurrencyStage implements CallStage {
 
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
-		List<ConcurrencyCheck.Limit> limits = this.rules.stream()
+		List<ConcurrencyCheck.Limit> limits = rules().stream()
 			.filter((rule) -> matches(rule.methods(), method))
 			.map((rule) -> new ConcurrencyCheck.Limit(rule, rule.key().resolver(method),
 					rule.reserved() != null && matches(rule.reserved().methods(), method)))
 			.toList();
 		if (!limits.isEmpty()) {
 			plan.check(limits.stream().map(ConcurrencyCheck.Limit::toString).collect(Collectors.joining("; ")),
-					new ConcurrencyCheck(limits, this.limiter));
+					new ConcurrencyCheck(limits, this.limiter, this.observer));
 		}
+	}
+
+	private List<ConcurrencyRule> rules() {
+		return this.limiter.rules().stream().filter(this.mine).toList();
 	}
 
 	private static boolean matches(List<MethodPattern> patterns, SecuredMethod method) {
@@ -76,7 +87,7 @@ public final class ConcurrencyStage implements CallStage {
 
 	@Override
 	public void planned(Collection<SecuredMethod> methods) {
-		for (ConcurrencyRule rule : this.rules) {
+		for (ConcurrencyRule rule : rules()) {
 			LimitCheck.validate(rule.name(), rule.methods(), methods);
 			if (rule.reserved() != null) {
 				LimitCheck.validate(rule.name(), rule.reserved().methods(), methods);

@@ -21,7 +21,8 @@ public final class InvalidRateLimitRuleException extends IllegalArgumentExceptio
 
 	/**
 	 * The rule that is at fault.
-	 * @return its place in the list, from 0
+	 * @return its place in the list, from 0; rules of calls in flight come after all
+	 * others
 	 */
 	public int rule() {
 		return this.rule;

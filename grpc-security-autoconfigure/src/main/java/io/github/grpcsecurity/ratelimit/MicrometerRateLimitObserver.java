@@ -2,6 +2,7 @@ package io.github.grpcsecurity.ratelimit;
 
 import java.util.Collection;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -25,23 +26,23 @@ public final class MicrometerRateLimitObserver implements RateLimitObserver {
 	private final MeterRegistry registry;
 
 	/**
-	 * Creates the counters of all rules.
-	 * @param rules the rules
+	 * Creates the counters of rules.
+	 * @param rules the rules that count calls or messages per period
 	 * @param registry where the counters are registered
 	 */
 	public MicrometerRateLimitObserver(Collection<RateLimitRule> rules, MeterRegistry registry) {
 		this.registry = registry;
-		update(rules);
+		update(rules, List.of());
 	}
 
 	/**
 	 * Creates the counters of rules that are new. Those of others stay.
-	 * @param rules the rules
+	 * @param rules the rules that count calls or messages per period
+	 * @param concurrency the rules that count calls in flight
 	 */
-	public void update(Collection<RateLimitRule> rules) {
-		for (RateLimitRule rule : rules) {
-			this.counters.computeIfAbsent(rule.name(), this::create);
-		}
+	public void update(Collection<RateLimitRule> rules, Collection<ConcurrencyRule> concurrency) {
+		rules.forEach((rule) -> this.counters.computeIfAbsent(rule.name(), this::create));
+		concurrency.forEach((rule) -> this.counters.computeIfAbsent(rule.name(), this::create));
 	}
 
 	private Map<Outcome, Counter> create(String rule) {
@@ -59,7 +60,16 @@ public final class MicrometerRateLimitObserver implements RateLimitObserver {
 
 	@Override
 	public void applied(RateLimitRule rule, Outcome outcome) {
-		Map<Outcome, Counter> outcomes = this.counters.get(rule.name());
+		count(rule.name(), outcome);
+	}
+
+	@Override
+	public void applied(ConcurrencyRule rule, Outcome outcome) {
+		count(rule.name(), outcome);
+	}
+
+	private void count(String rule, Outcome outcome) {
+		Map<Outcome, Counter> outcomes = this.counters.get(rule);
 		Counter counter = (outcomes != null) ? outcomes.get(outcome) : null;
 		if (counter != null) {
 			counter.increment();

@@ -16,10 +16,18 @@ public interface RateLimitObserver {
 	 */
 	void applied(RateLimitRule rule, Outcome outcome);
 
+	/**
+	 * A rule of calls in flight was applied to a call.
+	 * @param rule the rule
+	 * @param outcome what it did
+	 */
+	default void applied(ConcurrencyRule rule, Outcome outcome) {
+	}
+
 	/** What a rule can do. */
 	enum Outcome {
 
-		/** The call took its permits. */
+		/** The call took its permits, or its place. */
 		ALLOWED,
 
 		/** The rule refused the call. */

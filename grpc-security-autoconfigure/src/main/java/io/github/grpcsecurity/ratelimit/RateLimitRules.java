@@ -16,8 +16,9 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * A change is all or nothing, and takes nothing from what keys owe: permits are counted
  * as time, by the name of the rule and the key, so a caller that has used up its burst
- * has used it up by the new numbers as well. Calls that have been admitted go on; their
- * further messages are counted by the new rules. Thread-safe.
+ * has used it up by the new numbers as well. Calls in flight are counted by the same two,
+ * and keep their places. Calls that have been admitted go on; their further messages are
+ * counted by the new rules. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -27,30 +28,49 @@ public final class RateLimitRules {
 
 	private final List<Runnable> settledListeners = new CopyOnWriteArrayList<>();
 
-	private volatile List<RateLimitRule> rules;
+	private volatile Rules rules;
 
 	private volatile List<RateLimitRule> settled;
 
 	/**
-	 * Puts rules in force.
+	 * Puts rules in force that count calls or messages per period.
 	 * @param rules the rules, in their order
 	 * @throws InvalidRateLimitRuleException if they do not fit together
 	 */
 	public RateLimitRules(Collection<RateLimitRule> rules) {
-		this.rules = checked(rules);
-		this.settled = this.rules;
+		this(rules, List.of());
 	}
 
 	/**
-	 * The rules in force.
+	 * Puts rules in force.
+	 * @param rules the rules that count calls or messages per period, in their order
+	 * @param concurrency the rules that count calls in flight, in their order
+	 * @throws InvalidRateLimitRuleException if they do not fit together
+	 */
+	public RateLimitRules(Collection<RateLimitRule> rules, Collection<ConcurrencyRule> concurrency) {
+		this.rules = new Rules(List.copyOf(rules), List.copyOf(concurrency));
+		this.settled = this.rules.rates();
+	}
+
+	/**
+	 * The rules in force that count calls or messages per period.
 	 * @return an unmodifiable list
 	 */
 	public List<RateLimitRule> all() {
-		return this.rules;
+		return this.rules.rates();
 	}
 
 	/**
-	 * Replaces all rules.
+	 * The rules in force that count calls in flight.
+	 * @return an unmodifiable list
+	 */
+	public List<ConcurrencyRule> concurrency() {
+		return this.rules.concurrency();
+	}
+
+	/**
+	 * Replaces all rules that count calls or messages per period, and leaves those that
+	 * count calls in flight as they are.
 	 * @param rules the new rules, in their order
 	 * @throws InvalidRateLimitRuleException if they do not fit together; the rules in
 	 * force stay
@@ -58,17 +78,30 @@ public final class RateLimitRules {
 	 * does not have; the rules in force stay
 	 */
 	public synchronized void update(Collection<RateLimitRule> rules) {
-		List<RateLimitRule> before = this.rules;
-		List<RateLimitRule> after = checked(rules);
+		update(rules, this.rules.concurrency());
+	}
+
+	/**
+	 * Replaces all rules.
+	 * @param rules the new rules that count calls or messages per period, in their order
+	 * @param concurrency the new rules that count calls in flight, in their order
+	 * @throws InvalidRateLimitRuleException if they do not fit together; the rules in
+	 * force stay
+	 * @throws UnmatchedMethodPatternException if a rule is for methods that the server
+	 * does not have; the rules in force stay
+	 */
+	public synchronized void update(Collection<RateLimitRule> rules, Collection<ConcurrencyRule> concurrency) {
+		Rules before = this.rules;
+		Rules after = new Rules(List.copyOf(rules), List.copyOf(concurrency));
 		this.rules = after;
 		try {
-			this.listeners.forEach((listener) -> listener.accept(after));
+			this.listeners.forEach((listener) -> listener.accept(after.rates()));
 		}
 		catch (RuntimeException ex) {
 			this.rules = before;
 			for (Consumer<List<RateLimitRule>> listener : this.listeners) {
 				try {
-					listener.accept(before);
+					listener.accept(before.rates());
 				}
 				catch (RuntimeException again) {
 					ex.addSuppressed(again);
@@ -76,13 +109,13 @@ public final class RateLimitRules {
 			}
 			throw ex;
 		}
-		this.settled = after;
+		this.settled = after.rates();
 		this.settledListeners.forEach(Runnable::run);
 	}
 
 	/**
-	 * The rules in force without a change that somebody may yet undo: what is decided by
-	 * those cannot be undone.
+	 * The rules in force that count calls or messages per period, without a change that
+	 * somebody may yet undo: what is decided by those cannot be undone.
 	 */
 	List<RateLimitRule> settled() {
 		return this.settled;
@@ -94,26 +127,35 @@ public final class RateLimitRules {
 	}
 
 	/**
-	 * Adds somebody who hears of each change before {@link #update} returns. One that
+	 * Adds somebody who hears of each change before {@code update} returns. One that
 	 * throws undoes it, and all are told once more.
-	 * @param listener receives the rules that are now in force
+	 * @param listener receives the rules now in force that count calls or messages per
+	 * period; those in flight are in {@link #concurrency()}
 	 */
 	public void onUpdate(Consumer<List<RateLimitRule>> listener) {
 		this.listeners.add(listener);
 	}
 
-	private static List<RateLimitRule> checked(Collection<RateLimitRule> rules) {
-		List<RateLimitRule> all = List.copyOf(rules);
-		check(all);
-		return all;
-	}
-
 	/**
 	 * Checks whether rules fit together.
-	 * @param all the rules, in their order
+	 * @param all the rules that count calls or messages per period, in their order
+	 * @param concurrency the rules that count calls in flight, in their order
 	 * @throws InvalidRateLimitRuleException if they do not
 	 */
-	public static void check(List<RateLimitRule> all) {
+	public static void check(List<RateLimitRule> all, List<ConcurrencyRule> concurrency) {
+		check(all);
+		Set<String> names = new HashSet<>();
+		all.forEach((rule) -> names.add(rule.name()));
+		for (int i = 0; i < concurrency.size(); i++) {
+			String name = concurrency.get(i).name();
+			if (!names.add(name)) {
+				throw new InvalidRateLimitRuleException(all.size() + i, "name", "Another rule has the name '" + name
+						+ "' already. Nobody could tell them apart; give one of them another name.");
+			}
+		}
+	}
+
+	private static void check(List<RateLimitRule> all) {
 		Map<String, RateLimitRule> byName = new HashMap<>();
 		for (int i = 0; i < all.size(); i++) {
 			if (byName.putIfAbsent(all.get(i).name(), all.get(i)) != null) {
@@ -203,6 +245,15 @@ public final class RateLimitRules {
 			}
 		}
 		return false;
+	}
+
+	/** What is in force together. */
+	private record Rules(List<RateLimitRule> rates, List<ConcurrencyRule> concurrency) {
+
+		Rules {
+			check(rates, concurrency);
+		}
+
 	}
 
 }

@@ -3,7 +3,9 @@ package io.github.grpcsecurity.ratelimit;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.function.LongSupplier;
@@ -38,9 +40,18 @@ public final class RecentRateLimits implements RateLimitObserver {
 
 	@Override
 	public void applied(RateLimitRule rule, Outcome outcome) {
-		Window window = this.windows.get(rule.name());
+		count(rule.name(), outcome);
+	}
+
+	@Override
+	public void applied(ConcurrencyRule rule, Outcome outcome) {
+		count(rule.name(), outcome);
+	}
+
+	private void count(String rule, Outcome outcome) {
+		Window window = this.windows.get(rule);
 		if (window == null) {
-			window = this.windows.computeIfAbsent(rule.name(), (name) -> new Window());
+			window = this.windows.computeIfAbsent(rule, (name) -> new Window());
 		}
 		window.count(outcome, step());
 	}
@@ -62,10 +73,14 @@ public final class RecentRateLimits implements RateLimitObserver {
 
 	/**
 	 * Forgets rules that are no longer there.
-	 * @param rules all rules
+	 * @param rules all rules that count calls or messages per period
+	 * @param concurrency all rules that count calls in flight
 	 */
-	public void update(Collection<RateLimitRule> rules) {
-		this.windows.keySet().removeIf((name) -> rules.stream().noneMatch((rule) -> rule.name().equals(name)));
+	public void update(Collection<RateLimitRule> rules, Collection<ConcurrencyRule> concurrency) {
+		Set<String> names = new HashSet<>();
+		rules.forEach((rule) -> names.add(rule.name()));
+		concurrency.forEach((rule) -> names.add(rule.name()));
+		this.windows.keySet().retainAll(names);
 	}
 
 	private long step() {

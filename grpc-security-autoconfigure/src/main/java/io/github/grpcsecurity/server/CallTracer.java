@@ -119,10 +119,11 @@ final class CallTracer extends ServerStreamTracer {
 	/**
 	 * Tells the observers, unless the call has been decided before. Under the lock that
 	 * the end of the call takes too, so that they hear of both in order.
+	 * @return {@code false} if something else has been decided
 	 */
-	synchronized void decided(CallDecision decision) {
+	synchronized boolean decided(CallDecision decision) {
 		if (!this.call.decide(decision)) {
-			return;
+			return false;
 		}
 		for (CallObserver observer : this.observers) {
 			try {
@@ -132,6 +133,7 @@ final class CallTracer extends ServerStreamTracer {
 				logger.error("An observer of calls failed", ex);
 			}
 		}
+		return true;
 	}
 
 	/**

@@ -35,8 +35,9 @@ import org.springframework.security.core.Authentication;
  * One call on its way through the pipeline, from its first header to its true end.
  * <p>
  * A call is handled by one thread at a time, though not always by the same one, and what
- * one stage writes the next one sees. {@link #onClosed}, {@link #end}, {@link #note},
- * {@link #notes} and the counters may be used from any thread.
+ * one stage writes the next one sees. {@link #onClosed}, {@link #onReleased},
+ * {@link #end}, {@link #note}, {@link #notes} and the counters may be used from any
+ * thread.
  *
  * @since 0.1.0
  */
@@ -95,11 +96,12 @@ public final class SecuredCall {
 
 	private int messageSize;
 
-	// Guarded by this
-	private @Nullable List<Consumer<Status>> closeCallbacks;
+	// Written by checks, and read when the handler runs, which is later
+	private @Nullable List<HandlerObserver> handlerObservers;
 
-	// Guarded by this
-	private @Nullable Status closedWith;
+	private final Callbacks released = new Callbacks();
+
+	private final Callbacks closed = new Callbacks();
 
 	// Guarded by this
 	private @Nullable Map<String, String> notes;
@@ -438,24 +440,38 @@ public final class SecuredCall {
 	}
 
 	/**
-	 * Runs something when the call is over, however it ends: the place to give back a
-	 * permit. Every callback runs exactly once, on the thread that ends the call, or here
-	 * and now when the call has ended already.
+	 * Runs something when the call is over, however it ends. A client that does not read
+	 * can put that off: what the call takes of the server is given back with
+	 * {@link #onReleased}. Every callback runs exactly once, on the thread that ends the
+	 * call, or here and now when the call has ended already.
 	 * @param callback receives the status that the client got; must not block
 	 */
 	public void onClosed(Consumer<Status> callback) {
-		Status status;
-		synchronized (this) {
-			status = this.closedWith;
-			if (status == null) {
-				if (this.closeCallbacks == null) {
-					this.closeCallbacks = new ArrayList<>(2);
-				}
-				this.closeCallbacks.add(callback);
-				return;
-			}
+		this.closed.add(callback);
+	}
+
+	/**
+	 * Runs something when the call holds nothing of the server any more: as soon as it is
+	 * refused without its handler having run, whether its client reads that or not, or
+	 * else when it is over. The place to give back a permit. Every callback runs exactly
+	 * once, on the thread that refuses or ends the call, or here and now when that has
+	 * happened already.
+	 * @param callback receives the status for the client; must not block
+	 */
+	public void onReleased(Consumer<Status> callback) {
+		this.released.add(callback);
+	}
+
+	/**
+	 * Adds somebody who watches the handler of this call. Only for checks that run before
+	 * it starts.
+	 * @param observer hears from the handler, if it ever runs
+	 */
+	public void observeHandler(HandlerObserver observer) {
+		if (this.handlerObservers == null) {
+			this.handlerObservers = new ArrayList<>(2);
 		}
-		run(callback, status);
+		this.handlerObservers.add(observer);
 	}
 
 	/**
@@ -581,48 +597,104 @@ public final class SecuredCall {
 		this.endedBy = refusal;
 	}
 
-	/** Records the decision unless there is one already. */
+	/** The handler is about to hear that its client has sent everything. */
+	void requested() {
+		if (this.handlerObservers != null) {
+			this.handlerObservers.forEach(HandlerObserver::requested);
+		}
+	}
+
+	/** The handler has closed the call. */
+	void answered(Status status) {
+		if (this.handlerObservers != null) {
+			this.handlerObservers.forEach((observer) -> observer.answered(status));
+		}
+	}
+
+	/**
+	 * Records the decision unless there is one already. A call that is refused is
+	 * released before anybody hears of it.
+	 */
 	boolean decide(CallDecision decision) {
 		synchronized (this) {
 			if (this.decision != null) {
 				return false;
 			}
 			this.decision = decision;
-			return true;
 		}
-	}
-
-	/** Runs what waits for the end of the call, the first time only. */
-	boolean close(Status status) {
-		List<Consumer<Status>> callbacks;
-		synchronized (this) {
-			if (this.closedWith != null) {
-				return false;
-			}
-			this.closedWith = status;
-			callbacks = this.closeCallbacks;
-			this.closeCallbacks = null;
-		}
-		if (callbacks != null) {
-			for (Consumer<Status> callback : callbacks) {
-				run(callback, status);
-			}
+		Refusal refusal = decision.refusal();
+		if (refusal != null) {
+			this.released.run(Status.fromCode(refusal.code()));
 		}
 		return true;
 	}
 
-	private static void run(Consumer<Status> callback, Status status) {
-		try {
-			callback.accept(status);
+	/** Runs what waits for the end of the call, the first time only. */
+	boolean close(Status status) {
+		if (!this.closed.run(status)) {
+			return false;
 		}
-		catch (RuntimeException ex) {
-			logger.error("A callback for the end of a call failed", ex);
-		}
+		this.released.run(status);
+		return true;
 	}
 
 	@Override
 	public String toString() {
 		return "SecuredCall " + id();
+	}
+
+	/** What waits for a moment that comes once. */
+	private static final class Callbacks {
+
+		// Guarded by this
+		private @Nullable List<Consumer<Status>> waiting;
+
+		// Guarded by this
+		private @Nullable Status status;
+
+		void add(Consumer<Status> callback) {
+			Status come;
+			synchronized (this) {
+				come = this.status;
+				if (come == null) {
+					if (this.waiting == null) {
+						this.waiting = new ArrayList<>(2);
+					}
+					this.waiting.add(callback);
+					return;
+				}
+			}
+			run(callback, come);
+		}
+
+		/** Runs all of them, the first time only. */
+		boolean run(Status status) {
+			List<Consumer<Status>> callbacks;
+			synchronized (this) {
+				if (this.status != null) {
+					return false;
+				}
+				this.status = status;
+				callbacks = this.waiting;
+				this.waiting = null;
+			}
+			if (callbacks != null) {
+				for (Consumer<Status> callback : callbacks) {
+					run(callback, status);
+				}
+			}
+			return true;
+		}
+
+		private static void run(Consumer<Status> callback, Status status) {
+			try {
+				callback.accept(status);
+			}
+			catch (RuntimeException ex) {
+				logger.error("A callback for the end of a call failed", ex);
+			}
+		}
+
 	}
 
 }

@@ -363,11 +363,11 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 	}
 
 	private void startHandler() {
-		if (this.serverCall.ended()) {
+		// A call that was ended meanwhile has given back what it took
+		if (this.serverCall.ended() || !this.call.tracer().decided(CallDecision.PERMIT)) {
 			this.state = State.ENDED;
 			return;
 		}
-		this.call.tracer().decided(CallDecision.PERMIT);
 		try {
 			this.plan.hide(this.headers);
 			ServerCall.Listener<ReqT> started = prepared(this.next).startCall(this.serverCall, this.headers);
@@ -559,7 +559,7 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 		this.serverCall.prefetched(this::demanded);
 		startHandler();
 		if (firstMessage == null) {
-			toHandler(ServerCall.Listener::onHalfClose);
+			handlerHalfClose();
 			return;
 		}
 		synchronized (this.lock) {
@@ -607,8 +607,13 @@ final class SecuredCallListener<ReqT, RespT> extends ServerCall.Listener<ReqT> {
 			asCaller(() -> checkMessage(null, 0));
 		}
 		else {
-			toHandler(ServerCall.Listener::onHalfClose);
+			handlerHalfClose();
 		}
+	}
+
+	private void handlerHalfClose() {
+		this.call.requested();
+		toHandler(ServerCall.Listener::onHalfClose);
 	}
 
 	/**

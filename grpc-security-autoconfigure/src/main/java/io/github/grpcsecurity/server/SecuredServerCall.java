@@ -112,6 +112,7 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 				return;
 			}
 			this.closed = true;
+			this.call.answered(closing.status());
 			delegate().close(closing.status(), closing.trailers());
 		}
 	}

@@ -1,6 +1,8 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 import io.github.grpcsecurity.ratelimit.ConcurrencyLimiter;
 import io.github.grpcsecurity.ratelimit.ConcurrencyMetrics;
@@ -8,8 +10,11 @@ import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.ConcurrencyStage;
 import io.github.grpcsecurity.ratelimit.MessageLimitStage;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
+import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
@@ -24,8 +29,11 @@ import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.test.context.FilteredClassLoader;
 import org.springframework.boot.test.context.runner.ApplicationContextRunner;
+import org.springframework.context.ApplicationContext;
+import org.springframework.core.env.MapPropertySource;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 class GrpcFlowLimitAutoConfigurationTests {
 
@@ -45,7 +53,7 @@ class GrpcFlowLimitAutoConfigurationTests {
 		return PREFIX + "rules[0]." + property;
 	}
 
-	private static ConcurrencyRule only(org.springframework.context.ApplicationContext context) {
+	private static ConcurrencyRule only(ApplicationContext context) {
 		assertThat(context.getBean(GrpcRateLimitRules.class).rules()).isEmpty();
 		List<ConcurrencyRule> rules = context.getBean(ConcurrencyLimiter.class).rules();
 		assertThat(rules).hasSize(1);
@@ -76,7 +84,7 @@ class GrpcFlowLimitAutoConfigurationTests {
 
 	@Test
 	void limiterWhenUserHasOneThenOursBacksOff() {
-		ConcurrencyLimiter own = new ConcurrencyLimiter(List.of(), System::nanoTime);
+		ConcurrencyLimiter own = new ConcurrencyLimiter(new RateLimitRules(List.of()), System::nanoTime);
 		MessageLimitStage stage = new MessageLimitStage(List.of(), (permits) -> {
 			throw new IllegalStateException();
 		}, (rule, outcome) -> {
@@ -241,6 +249,84 @@ class GrpcFlowLimitAutoConfigurationTests {
 				assertThat(ex.getName()).isEqualTo(rule(property));
 				assertThat(ex.getReason()).contains(reason);
 			}));
+	}
+
+	private static void reload(ApplicationContext context, Map<String, Object> properties, String... settings) {
+		properties.clear();
+		for (String setting : settings) {
+			int equals = setting.indexOf('=');
+			properties.put(rule(setting.substring(0, equals)), setting.substring(equals + 1));
+		}
+		context.getBean(GrpcRateLimitReloader.class).reload();
+	}
+
+	private ApplicationContextRunner changing(Map<String, Object> properties) {
+		return this.calls.withPropertyValues(rule("concurrency=7"))
+			.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.withInitializer((context) -> context.getEnvironment()
+				.getPropertySources()
+				.addFirst(new MapPropertySource("changed", properties)));
+	}
+
+	@Test
+	void reloadWhenConcurrencyChangesThenPlansAndMetersFollow() {
+		Map<String, Object> properties = new ConcurrentHashMap<>();
+		changing(properties).run((context) -> {
+			MeterRegistry registry = context.getBean(MeterRegistry.class);
+			GrpcServerSecurity security = context.getBean(GrpcServerSecurity.class);
+			assertThat(security.plans().get(0).toString()).contains("limit server by global: 7 in flight");
+
+			reload(context, properties, "name=server", "key=global", "concurrency=9");
+			assertThat(security.plans().get(0).toString()).contains("limit server by global: 9 in flight");
+			assertThat(admits(registry, "server")).isEqualTo(9);
+
+			reload(context, properties, "name=server", "key=global", "adaptive.initial=30");
+			assertThat(security.plans().get(0).toString()).contains("limit server by global: from 5 to 500 in flight");
+			assertThat(admits(registry, "server")).isEqualTo(30);
+
+			reload(context, properties, "name=streams", "key=principal", "concurrency=3");
+			assertThat(security.plans().get(0).toString()).contains("limit streams by principal: 3 in flight")
+				.doesNotContain("limit server");
+			assertThat(admits(registry, "streams")).isEqualTo(3);
+			assertThat(admits(registry, "server")).isZero();
+		});
+	}
+
+	private static double admits(MeterRegistry registry, String rule) {
+		return registry.get("grpc.security.rate-limit.concurrency").tag("rule", rule).gauge().value();
+	}
+
+	@Test
+	void reloadWhenRuleCountsSomethingElseThenItMayKeepItsName() {
+		Map<String, Object> properties = new ConcurrentHashMap<>();
+		changing(properties).run((context) -> {
+			GrpcServerSecurity security = context.getBean(GrpcServerSecurity.class);
+
+			reload(context, properties, "name=server", "key=global", "limit=9");
+			assertThat(security.plans().get(0).toString()).contains("limit server by global: 9 per PT1S");
+			reload(context, properties, "name=server", "key=global", "concurrency=3");
+			assertThat(security.plans().get(0).toString()).contains("limit server by global: 3 in flight");
+
+			for (RateLimitObserver observer : context.getBeanProvider(RateLimitObserver.class)) {
+				observer.applied(context.getBean(RateLimitRules.class).concurrency().get(0), Outcome.DENIED);
+			}
+			assertThat(context.getBean(MeterRegistry.class)
+				.get("grpc.security.rate-limit")
+				.tags("rule", "server", "outcome", "denied")
+				.counter()
+				.count()).isEqualTo(1);
+		});
+	}
+
+	@Test
+	void reloadWhenAdaptiveLibraryIsMissingThenRulesInForceStay() {
+		Map<String, Object> properties = new ConcurrentHashMap<>();
+		changing(properties).withClassLoader(new FilteredClassLoader("com.netflix.concurrency")).run((context) -> {
+			assertThatThrownBy(() -> reload(context, properties, "name=server", "key=global", "adaptive.max=300"))
+				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class,
+						(ex) -> assertThat(ex.getName()).isEqualTo(rule("adaptive")));
+			assertThat(only(context).limit()).isEqualTo(7);
+		});
 	}
 
 	@Test

@@ -3,6 +3,7 @@ package io.github.grpcsecurity.autoconfigure;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 import io.github.grpcsecurity.audit.AuditRuleStage;
 import io.github.grpcsecurity.authorization.AuthorizationExplainer;
@@ -11,9 +12,11 @@ import io.github.grpcsecurity.authorization.AuthorizationExplanation.Decision;
 import io.github.grpcsecurity.authorization.AuthorizationRule;
 import io.github.grpcsecurity.authorization.AuthorizationStage;
 import io.github.grpcsecurity.authorization.cel.CelConditionCompiler;
+import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.LimitDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.MethodDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.SecurityDescriptor;
 import io.github.grpcsecurity.autoconfigure.GrpcSecurityEndpoint.StageDescriptor;
+import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
@@ -109,6 +112,34 @@ class GrpcSecurityEndpointAutoConfigurationTests {
 		this.runner.withConfiguration(AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class))
 			.withBean(GrpcSecurityThreads.class)
 			.run((context) -> assertThat(context).doesNotHaveBean(RecentRateLimits.class));
+	}
+
+	@Test
+	void endpointWhenCallsInFlightAreLimitedThenShowsTheRulesInForce() {
+		this.exposed
+			.withConfiguration(
+					AutoConfigurations.of(GrpcRateLimitAutoConfiguration.class, GrpcFlowLimitAutoConfiguration.class))
+			.withBean(GrpcSecurityThreads.class)
+			.withPropertyValues("grpc.security.rate-limit.rules[0].name=server",
+					"grpc.security.rate-limit.rules[0].key=global", "grpc.security.rate-limit.rules[0].concurrency=10",
+					"grpc.security.rate-limit.store=memory")
+			.run((context) -> {
+				GrpcSecurityEndpoint endpoint = context.getBean(GrpcSecurityEndpoint.class);
+				RateLimitRules rules = context.getBean(RateLimitRules.class);
+				ConcurrencyRule fixed = rules.concurrency().get(0);
+				context.getBean(RecentRateLimits.class).applied(fixed, RateLimitObserver.Outcome.DENIED);
+
+				assertThat(endpoint.security().limits())
+					.containsExactly(new LimitDescriptor("server", "global", List.of("**"), "10 in flight", false, null,
+							Set.of(), Map.of("allowed", 0L, "denied", 1L, "shadow_denied", 0L)));
+				rules.update(List.of(), List.of(new ConcurrencyRule("server", fixed.key(), fixed.methods(), 20,
+						new ConcurrencyRule.Adaptive(5, 50), null, true, fixed.code())));
+				assertThat(endpoint.security().limits()).singleElement().satisfies((limit) -> {
+					assertThat(limit.limit()).isEqualTo("from 5 to 50 in flight, now 20");
+					assertThat(limit.shadow()).isTrue();
+					assertThat(limit.lastMinute()).containsEntry("denied", 1L);
+				});
+			});
 	}
 
 	@Test

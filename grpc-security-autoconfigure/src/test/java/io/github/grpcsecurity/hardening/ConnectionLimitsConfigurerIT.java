@@ -17,6 +17,7 @@ import io.github.grpcsecurity.testing.EchoGrpc;
 import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.RawHttp2Client;
 import io.grpc.ForwardingServerBuilder;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;

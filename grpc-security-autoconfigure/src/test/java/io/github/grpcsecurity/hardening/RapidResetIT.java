@@ -12,6 +12,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
 import io.github.grpcsecurity.testing.EchoService;
+import io.github.grpcsecurity.testing.RawHttp2Client;
 import io.github.grpcsecurity.testing.RecordingObserver;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;

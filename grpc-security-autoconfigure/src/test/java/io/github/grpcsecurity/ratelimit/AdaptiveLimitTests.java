@@ -1,26 +1,54 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.util.concurrent.TimeUnit;
+import java.util.function.IntFunction;
 
+import io.grpc.Status.Code;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 class AdaptiveLimitTests {
 
-	private final AdaptiveLimit limit = new AdaptiveLimit(20, new ConcurrencyRule.Adaptive(5, 100));
+	private static final int MAX = 100;
+
+	private final AdaptiveLimit limit = new AdaptiveLimit(20, new ConcurrencyRule.Adaptive(5, MAX));
 
 	private long now;
 
-	/** Ten calls in each of many seconds. */
-	private void calls(int seconds, long millis, boolean dropped) {
+	/** How a call ended, and after which time. */
+	private record Call(double millis, Code code) {
+	}
+
+	private static Call ok(double millis) {
+		return new Call(millis, Code.OK);
+	}
+
+	/** Calls like others, a little more or less than so long. */
+	private static Call usual(int call, double millis) {
+		return ok(millis * (0.9 + 0.02 * (call % 11)));
+	}
+
+	/** A thousand calls in each of many seconds. */
+	private void traffic(int seconds, IntFunction<Call> calls) {
+		traffic(seconds, 1000, calls);
+	}
+
+	private void traffic(int seconds, int perSecond, IntFunction<Call> calls) {
 		for (int second = 0; second < seconds; second++) {
-			for (int i = 0; i < 12; i++) {
-				this.limit.sample(this.now, TimeUnit.MILLISECONDS.toNanos(millis), this.limit.current(),
-						dropped && i == 3);
-				this.now += TimeUnit.MILLISECONDS.toNanos(100);
+			for (int i = 0; i < perSecond; i++) {
+				Call call = calls.apply(i);
+				long nanos = (long) (call.millis() * 1_000_000);
+				this.limit.sample(this.now - nanos, nanos, this.limit.current(), call.code());
+				this.now += TimeUnit.SECONDS.toNanos(1) / perSecond;
 			}
 		}
+	}
+
+	/** Good calls, until the limit has grown up to its maximum. */
+	private void grow() {
+		traffic(60, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
 	}
 
 	@Test
@@ -30,34 +58,134 @@ class AdaptiveLimitTests {
 
 	@Test
 	void currentWhenCallsStayFastThenItGrowsUpToTheMaximum() {
-		calls(60, 10, false);
-
-		assertThat(this.limit.current()).isBetween(90, 100);
+		grow();
 	}
 
 	@Test
-	void currentWhenCallsGetSlowerThenItShrinksDownToTheMinimum() {
-		calls(20, 10, false);
-		int before = this.limit.current();
+	void currentWhenAllCallsGetSlowerThenItShrinksAndRecovers() {
+		grow();
 
-		calls(25, 100, false);
-
-		assertThat(this.limit.current()).isLessThan(before);
-		calls(300, 1000, true);
-		assertThat(this.limit.current()).isBetween(5, 40);
-	}
-
-	@Test
-	void currentWhenCallsAreDroppedThenItShrinksAndRecovers() {
-		calls(2, 10, false);
-		int before = this.limit.current();
-
-		calls(10, 10, true);
+		traffic(30, (i) -> usual(i, 100));
 
 		int after = this.limit.current();
-		assertThat(after).isLessThan(before).isGreaterThanOrEqualTo(5);
-		calls(20, 10, false);
-		assertThat(this.limit.current()).isGreaterThan(after);
+		assertThat(after).isBetween(5, 60);
+		traffic(60, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenAFifthOfCallsFailsThenItShrinksDownToTheMinimumAndRecovers() {
+		grow();
+
+		traffic(100, (i) -> (i % 5 == 0) ? new Call(1, Code.UNAVAILABLE) : usual(i, 10));
+
+		assertThat(this.limit.current()).isEqualTo(5);
+		traffic(60, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenAFifthOfCallsIsNotAnsweredInTimeThenItShrinks() {
+		grow();
+
+		traffic(100, (i) -> (i % 5 == 0) ? new Call(50, Code.DEADLINE_EXCEEDED) : usual(i, 10));
+
+		assertThat(this.limit.current()).isEqualTo(5);
+	}
+
+	@Test
+	void currentWhenNoCallIsAnsweredThenItShrinks() {
+		traffic(60, (i) -> new Call(1000, Code.DEADLINE_EXCEEDED));
+
+		assertThat(this.limit.current()).isEqualTo(5);
+		traffic(60, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenOneCallInAThousandFailsThenItStays() {
+		grow();
+
+		traffic(300, (i) -> (i == 500) ? new Call(1000, Code.DEADLINE_EXCEEDED) : usual(i, 10));
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenOneCallInAThousandTakesVeryLongThenItStays() {
+		grow();
+
+		traffic(300, (i) -> (i == 500) ? ok(60_000) : usual(i, 10));
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenClientsWaitForLessTimeThanCallsTakeThenItStays() {
+		grow();
+
+		traffic(300, (i) -> (i % 10 < 3) ? new Call(1, Code.DEADLINE_EXCEEDED) : usual(i, 10));
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenSomeClientsNeverWaitLongEnoughThenItGrowsAllTheSame() {
+		traffic(60, (i) -> (i % 10 < 3) ? new Call(1, Code.DEADLINE_EXCEEDED) : usual(i, 10));
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenCallsEndForReasonsOfTheirOwnThenTheyTeachNothing() {
+		grow();
+
+		traffic(300, (i) -> (i % 2 == 0) ? new Call(1000, Code.CANCELLED) : usual(i, 10));
+		traffic(300, (i) -> new Call(1000, Code.INVALID_ARGUMENT));
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenCallsAreFewThenItWaitsUntilTheyAreEnough() {
+		// The first call of a second ends the window before it
+		traffic(1, 10, (i) -> usual(i, 10));
+		traffic(1, 1, (i) -> usual(i, 10));
+		int before = this.limit.current();
+
+		traffic(9, 1, (i) -> new Call(50, Code.UNAVAILABLE));
+
+		assertThat(this.limit.current()).isEqualTo(before);
+		traffic(1, 1, (i) -> new Call(50, Code.UNAVAILABLE));
+		assertThat(this.limit.current()).isLessThan(before);
+	}
+
+	@Test
+	void withinWhenBoundsChangeThenWhatWasLearnedStaysWithinThem() {
+		grow();
+		int learned = this.limit.current();
+
+		this.limit.within(new ConcurrencyRule.Adaptive(2, 200));
+		assertThat(this.limit.current()).isEqualTo(learned);
+		this.limit.within(new ConcurrencyRule.Adaptive(2, 50));
+		assertThat(this.limit.current()).isEqualTo(50);
+		this.limit.within(new ConcurrencyRule.Adaptive(70, 200));
+		assertThat(this.limit.current()).isEqualTo(70);
+
+		traffic(200, (i) -> usual(i, 10));
+		assertThat(this.limit.current()).isBetween(180, 200);
+		traffic(200, (i) -> new Call(50, Code.UNAVAILABLE));
+		assertThat(this.limit.current()).isEqualTo(70);
+	}
+
+	@Test
+	void withinWhenCallsQueueThenItStillKnowsHowFastTheyCanBe() {
+		grow();
+
+		this.limit.within(new ConcurrencyRule.Adaptive(5, 80));
+		traffic(10, (i) -> usual(i, 100));
+
+		assertThat(this.limit.current()).isLessThan(75);
 	}
 
 }

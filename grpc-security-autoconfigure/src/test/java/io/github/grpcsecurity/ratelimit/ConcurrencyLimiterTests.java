@@ -20,7 +20,6 @@ import io.grpc.Status;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 class ConcurrencyLimiterTests {
 
@@ -29,6 +28,10 @@ class ConcurrencyLimiterTests {
 	private static ConcurrencyRule rule(int limit) {
 		return new ConcurrencyRule("server", RateLimitKey.parse("global"), List.of(MethodPattern.parse("**")), limit,
 				null, null, false, Status.Code.RESOURCE_EXHAUSTED);
+	}
+
+	private static ConcurrencyLimiter limiter(ConcurrencyRule rule) {
+		return new ConcurrencyLimiter(new RateLimitRules(List.of(), List.of(rule)), System::nanoTime);
 	}
 
 	/** A call that has ended: what it takes is given back at once. */
@@ -46,7 +49,7 @@ class ConcurrencyLimiterTests {
 
 	@Test
 	void enterWhenCallHasEndedMeanwhileThenItsPlaceIsFreeAtOnce() {
-		ConcurrencyLimiter limiter = new ConcurrencyLimiter(List.of(rule(1)), System::nanoTime);
+		ConcurrencyLimiter limiter = limiter(rule(1));
 		SecuredCall call = ended();
 
 		for (int i = 0; i < 3; i++) {
@@ -59,7 +62,7 @@ class ConcurrencyLimiterTests {
 
 	@Test
 	void enterWhenKeysAreManyThenNoneIsKeptAndAPlaceCostsLittle() {
-		ConcurrencyLimiter limiter = new ConcurrencyLimiter(List.of(rule(10)), System::nanoTime);
+		ConcurrencyLimiter limiter = limiter(rule(10));
 		String[] keys = IntStream.range(0, CALLS).mapToObj((i) -> "key-" + i).toArray(String[]::new);
 
 		// The place, and an entry for a key that nobody else uses
@@ -72,7 +75,7 @@ class ConcurrencyLimiterTests {
 		ConcurrencyRule adaptive = new ConcurrencyRule("server", RateLimitKey.parse("global"),
 				List.of(MethodPattern.parse("**")), 10, new ConcurrencyRule.Adaptive(1, 10), null, false,
 				Status.Code.RESOURCE_EXHAUSTED);
-		ConcurrencyLimiter limiter = new ConcurrencyLimiter(List.of(adaptive), System::nanoTime);
+		ConcurrencyLimiter limiter = limiter(adaptive);
 		String[] keys = new String[CALLS];
 		Arrays.fill(keys, "all");
 
@@ -92,13 +95,6 @@ class ConcurrencyLimiterTests {
 			limiter.enter(rule, key, false, call);
 		}
 		return (threads.getCurrentThreadAllocatedBytes() - before) / keys.length;
-	}
-
-	@Test
-	void limiterWhenTwoRulesShareANameThenThatIsRefused() {
-		assertThatIllegalArgumentException()
-			.isThrownBy(() -> new ConcurrencyLimiter(List.of(rule(1), rule(2)), System::nanoTime))
-			.withMessage("two rules are named server");
 	}
 
 }

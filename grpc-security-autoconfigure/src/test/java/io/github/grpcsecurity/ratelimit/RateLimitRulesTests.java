@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
+import io.github.grpcsecurity.server.MethodPattern;
+import io.grpc.Status;
 import org.junit.jupiter.api.Test;
 
 import static io.github.grpcsecurity.ratelimit.TestRules.bytes;
@@ -113,6 +115,54 @@ class RateLimitRulesTests {
 		rules.update(List.of(this.b));
 
 		assertThat(settled).endsWith(List.of(this.a), List.of(this.b)).hasSize(4);
+	}
+
+	private static ConcurrencyRule inFlight(String name) {
+		return new ConcurrencyRule(name, RateLimitKey.parse("global"), List.of(MethodPattern.parse("**")), 1, null,
+				null, false, Status.Code.RESOURCE_EXHAUSTED);
+	}
+
+	@Test
+	void createWhenRulesOfBothKindsShareANameThenSentenceSaysWhy() {
+		assertThatExceptionOfType(InvalidRateLimitRuleException.class)
+			.isThrownBy(() -> new RateLimitRules(List.of(this.a, this.b), List.of(inFlight("c"), inFlight("b"))))
+			.withMessageContaining("Another rule has the name 'b'")
+			.satisfies((ex) -> assertThat(ex.rule()).isEqualTo(3));
+		assertThatExceptionOfType(InvalidRateLimitRuleException.class)
+			.isThrownBy(() -> new RateLimitRules(List.of(), List.of(inFlight("c"), inFlight("c"))))
+			.withMessageContaining("Another rule has the name 'c'");
+	}
+
+	@Test
+	void updateWhenOnlyOneKindIsGivenThenTheOtherStays() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a), List.of(inFlight("server")));
+
+		rules.update(List.of(this.b));
+
+		assertThat(rules.all()).containsExactly(this.b);
+		assertThat(rules.concurrency()).containsExactly(inFlight("server"));
+		assertThatIllegalArgumentException().isThrownBy(() -> rules.update(List.of(rule("server", 1, HOUR))));
+		assertThat(rules.all()).containsExactly(this.b);
+	}
+
+	@Test
+	void updateWhenOneOfBothKindsIsBadThenBothStay() {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a), List.of(inFlight("server")));
+		List<List<ConcurrencyRule>> heard = new ArrayList<>();
+		rules.onUpdate((changed) -> {
+			heard.add(rules.concurrency());
+			if (changed.isEmpty()) {
+				throw new IllegalStateException("no rules");
+			}
+		});
+
+		assertThatIllegalArgumentException()
+			.isThrownBy(() -> rules.update(List.of(this.b), List.of(inFlight("c"), inFlight("c"))));
+		assertThatIllegalStateException().isThrownBy(() -> rules.update(List.of(), List.of(inFlight("other"))));
+
+		assertThat(rules.all()).containsExactly(this.a);
+		assertThat(rules.concurrency()).containsExactly(inFlight("server"));
+		assertThat(heard).containsExactly(List.of(inFlight("other")), List.of(inFlight("server")));
 	}
 
 }

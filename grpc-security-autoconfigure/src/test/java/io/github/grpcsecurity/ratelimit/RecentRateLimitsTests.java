@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.util.List;
 
 import io.github.grpcsecurity.ratelimit.RateLimitObserver.Outcome;
+import io.github.grpcsecurity.server.MethodPattern;
+import io.grpc.Status;
 import org.junit.jupiter.api.Test;
 
 import static io.github.grpcsecurity.ratelimit.TestRules.rule;
@@ -39,10 +41,23 @@ class RecentRateLimitsTests {
 		this.recent.applied(this.rule, Outcome.ALLOWED);
 
 		assertThat(this.recent.of("other")).isEmpty();
-		this.recent.update(List.of(this.rule));
+		this.recent.update(List.of(this.rule), List.of());
 		assertThat(this.recent.of("r")).isNotEmpty();
-		this.recent.update(List.of());
+		this.recent.update(List.of(), List.of());
 		assertThat(this.recent.of("r")).isEmpty();
+	}
+
+	@Test
+	void ofWhenRuleCountsCallsInFlightThenCountedAsWell() {
+		ConcurrencyRule server = new ConcurrencyRule("server", RateLimitKey.parse("global"),
+				List.of(MethodPattern.parse("**")), 1, null, null, false, Status.Code.RESOURCE_EXHAUSTED);
+		this.recent.applied(server, Outcome.DENIED);
+
+		this.recent.update(List.of(), List.of(server));
+
+		assertThat(this.recent.of("server")).containsOnly(entry(Outcome.DENIED, 1L));
+		this.recent.update(List.of(this.rule), List.of());
+		assertThat(this.recent.of("server")).isEmpty();
 	}
 
 }

@@ -1,9 +1,10 @@
-package io.github.grpcsecurity.hardening;
+package io.github.grpcsecurity.testing;
 
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -11,19 +12,28 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** Speaks HTTP/2 frame by frame over plaintext, as no decent client would. */
-final class RawHttp2Client implements AutoCloseable {
+public final class RawHttp2Client implements AutoCloseable {
 
-	static final int HEADERS = 1;
+	public static final int DATA = 0;
 
-	static final int RST_STREAM = 3;
+	public static final int HEADERS = 1;
 
-	static final int SETTINGS = 4;
+	public static final int RST_STREAM = 3;
 
-	static final int PING = 6;
+	public static final int SETTINGS = 4;
 
-	static final int GOAWAY = 7;
+	public static final int PING = 6;
+
+	public static final int GOAWAY = 7;
 
 	private static final int CANCEL = 8;
+
+	private static final int END_STREAM = 1;
+
+	private static final int END_HEADERS = 4;
+
+	/** The least that a system grants. */
+	private static final int TINY = 1024;
 
 	private final Socket socket;
 
@@ -31,8 +41,13 @@ final class RawHttp2Client implements AutoCloseable {
 
 	private final OutputStream out;
 
-	RawHttp2Client(int port) throws IOException {
-		this.socket = new Socket("127.0.0.1", port);
+	public RawHttp2Client(int port) throws IOException {
+		this(port, new Socket());
+	}
+
+	private RawHttp2Client(int port, Socket socket) throws IOException {
+		this.socket = socket;
+		this.socket.connect(new InetSocketAddress("127.0.0.1", port));
 		this.socket.setSoTimeout(10_000);
 		this.in = new DataInputStream(this.socket.getInputStream());
 		this.out = this.socket.getOutputStream();
@@ -41,13 +56,28 @@ final class RawHttp2Client implements AutoCloseable {
 		this.out.flush();
 	}
 
-	void send(byte[] frames) throws IOException {
+	/** A client with hardly any room for what it does not read. */
+	public static RawHttp2Client thatReadsNothing(int port) throws IOException {
+		Socket socket = new Socket();
+		socket.setReceiveBufferSize(TINY);
+		return new RawHttp2Client(port, socket);
+	}
+
+	public void send(byte[] frames) throws IOException {
 		this.out.write(frames);
 		this.out.flush();
 	}
 
-	/** The start of a unary call on a stream, and its cancellation right after. */
-	static byte[] callAndReset(int stream, String path) throws IOException {
+	/** The start of a call on a stream, and its cancellation right after. */
+	public static byte[] callAndReset(int stream, String path) throws IOException {
+		ByteArrayOutputStream frames = new ByteArrayOutputStream();
+		frames.write(call(stream, path));
+		frames.write(frame(RST_STREAM, 0, stream, ByteBuffer.allocate(4).putInt(CANCEL).array()));
+		return frames.toByteArray();
+	}
+
+	/** The headers of a call on a stream. */
+	public static byte[] call(int stream, String path) throws IOException {
 		ByteArrayOutputStream block = new ByteArrayOutputStream();
 		// RFC 7541: indexed POST and http, then literals that are not indexed
 		block.write(0x83);
@@ -57,13 +87,20 @@ final class RawHttp2Client implements AutoCloseable {
 		literal(block, new byte[] { 0x0f, 0x10 }, "application/grpc");
 		block.write(0);
 		literal(block, new byte[] { 2, 't', 'e' }, "trailers");
-		ByteArrayOutputStream frames = new ByteArrayOutputStream();
-		frames.write(frame(HEADERS, 4, stream, block.toByteArray()));
-		frames.write(frame(RST_STREAM, 0, stream, ByteBuffer.allocate(4).putInt(CANCEL).array()));
-		return frames.toByteArray();
+		return frame(HEADERS, END_HEADERS, stream, block.toByteArray());
 	}
 
-	static byte[] ping() {
+	/** The only message of a call on a stream, and the end of what the client sends. */
+	public static byte[] message(int stream, byte[] message) {
+		byte[] payload = ByteBuffer.allocate(5 + message.length)
+			.put((byte) 0)
+			.putInt(message.length)
+			.put(message)
+			.array();
+		return frame(DATA, END_STREAM, stream, payload);
+	}
+
+	public static byte[] ping() {
 		return frame(PING, 0, 0, new byte[8]);
 	}
 
@@ -83,7 +120,7 @@ final class RawHttp2Client implements AutoCloseable {
 	}
 
 	/** Reads frames up to one of this type; fails if there is none. */
-	byte[] await(int type) throws IOException {
+	public byte[] await(int type) throws IOException {
 		while (true) {
 			int lengthAndType = this.in.readInt();
 			this.in.readByte();
@@ -99,7 +136,7 @@ final class RawHttp2Client implements AutoCloseable {
 	 * Counts the answers to pings until the server says good-bye or has answered this
 	 * many.
 	 */
-	int awaitPings(int count) throws IOException {
+	public int awaitPings(int count) throws IOException {
 		int answers = 0;
 		while (answers < count) {
 			int lengthAndType = this.in.readInt();
@@ -115,7 +152,7 @@ final class RawHttp2Client implements AutoCloseable {
 	}
 
 	/** Reads the settings of the server. */
-	Map<Integer, Long> settings() throws IOException {
+	public Map<Integer, Long> settings() throws IOException {
 		ByteBuffer payload = ByteBuffer.wrap(await(SETTINGS));
 		Map<Integer, Long> settings = new HashMap<>();
 		while (payload.hasRemaining()) {
