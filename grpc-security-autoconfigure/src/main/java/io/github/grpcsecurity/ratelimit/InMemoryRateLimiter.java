@@ -79,10 +79,10 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		int[] places = lock(permits);
 		try {
 			long now = now();
-			List<Entry> entries = new ArrayList<>(permits.size());
+			List<RunningDebt> entries = new ArrayList<>(permits.size());
 			List<Gcra.Debt> debts = new ArrayList<>(permits.size());
 			for (RateLimitPermit permit : permits) {
-				Entry entry = stripe(permit).entry(permit, now);
+				RunningDebt entry = stripe(permit).entry(permit, now);
 				entries.add(entry);
 				debts.add(entry.debt(permit.rule().gcra(), now));
 			}
@@ -110,7 +110,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			try {
 				long now = now();
 				Gcra gcra = permit.rule().gcra();
-				Entry entry = stripe.entry(permit, now);
+				RunningDebt entry = stripe.entry(permit, now);
 				Gcra.Debt sum = entry.debt(gcra, now).plus(gcra, permit.cost());
 				entry.owes(gcra.debt(sum.whole(), sum.fraction()), now);
 			}
@@ -172,31 +172,6 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		}
 	}
 
-	/** When a key has its permits back. */
-	private static final class Entry {
-
-		// At first, a time that is over by any clock
-		private long whole = Long.MIN_VALUE / 2;
-
-		private long fraction;
-
-		/** A debt that had to be brought into bounds is smaller from now on. */
-		Gcra.Debt debt(Gcra gcra, long now) {
-			long owed = this.whole - now;
-			Gcra.Debt debt = gcra.debt(owed, this.fraction);
-			if (debt.whole() < owed || (debt.whole() == owed && debt.fraction() < this.fraction)) {
-				owes(debt, now);
-			}
-			return debt;
-		}
-
-		void owes(Gcra.Debt debt, long now) {
-			this.whole = now + debt.whole();
-			this.fraction = debt.fraction();
-		}
-
-	}
-
 	/** A part of the keys of all rules. */
 	private static final class Stripe {
 
@@ -211,7 +186,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			this.maxEntries = maxEntries;
 		}
 
-		Entry entry(RateLimitPermit permit, long now) {
+		RunningDebt entry(RateLimitPermit permit, long now) {
 			return this.tables.computeIfAbsent(permit.rule().name(), (name) -> new Table(this.maxEntries))
 				.entry(permit.key(), now);
 		}
@@ -229,9 +204,9 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 		private final int maxEntries;
 
-		private final Map<String, Entry> entries = new HashMap<>();
+		private final Map<String, RunningDebt> entries = new HashMap<>();
 
-		private @Nullable Entry overflow;
+		private @Nullable RunningDebt overflow;
 
 		private long nextSweep;
 
@@ -239,24 +214,23 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			this.maxEntries = maxEntries;
 		}
 
-		Entry entry(String key, long now) {
-			Entry entry = this.entries.get(key);
+		RunningDebt entry(String key, long now) {
+			RunningDebt entry = this.entries.get(key);
 			if (entry != null) {
 				return entry;
 			}
-			Entry shared = this.overflow;
+			RunningDebt shared = this.overflow;
 			if (this.entries.size() >= this.maxEntries && !sweep(now)) {
 				if (shared == null) {
-					shared = new Entry();
+					shared = new RunningDebt();
 					this.overflow = shared;
 				}
 				return shared;
 			}
-			Entry fresh = new Entry();
+			RunningDebt fresh = new RunningDebt();
 			// What the key may have taken while it shared one is not forgotten either
-			if (shared != null && shared.whole >= now) {
-				fresh.whole = shared.whole;
-				fresh.fraction = shared.fraction;
+			if (shared != null && shared.end() >= now) {
+				fresh.owes(shared);
 			}
 			this.entries.put(key, fresh);
 			return fresh;
@@ -268,14 +242,14 @@ public final class InMemoryRateLimiter implements RateLimiter {
 				return false;
 			}
 			long earliest = Long.MAX_VALUE;
-			Iterator<Entry> iterator = this.entries.values().iterator();
+			Iterator<RunningDebt> iterator = this.entries.values().iterator();
 			while (iterator.hasNext()) {
-				Entry entry = iterator.next();
-				if (entry.whole < now) {
+				RunningDebt entry = iterator.next();
+				if (entry.end() < now) {
 					iterator.remove();
 				}
 				else {
-					earliest = Math.min(earliest, entry.whole);
+					earliest = Math.min(earliest, entry.end());
 				}
 			}
 			if (this.entries.size() < this.maxEntries) {

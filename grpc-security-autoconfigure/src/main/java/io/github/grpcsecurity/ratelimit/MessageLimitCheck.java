@@ -148,7 +148,7 @@ final class MessageLimitCheck implements MessageCheck {
 		private final Map<RateLimitKey, Optional<String>> keys = new HashMap<>(4);
 
 		// By name of rule, so that new numbers do not forgive what is owed
-		private final Map<String, CallDebt> debts = new HashMap<>(4);
+		private final Map<String, RunningDebt> debts = new HashMap<>(4);
 
 		private MessageLimits limits;
 
@@ -158,7 +158,7 @@ final class MessageLimitCheck implements MessageCheck {
 
 		private List<RateLimitPermit> own = List.of();
 
-		private List<CallDebt> ownDebts = List.of();
+		private List<RunningDebt> ownDebts = List.of();
 
 		private boolean hooked;
 
@@ -231,7 +231,7 @@ final class MessageLimitCheck implements MessageCheck {
 			this.shared = all.stream().filter((permit) -> !permit.rule().key().ofCall()).toList();
 			this.own = all.stream().filter((permit) -> permit.rule().key().ofCall()).toList();
 			this.ownDebts = this.own.stream()
-				.map((permit) -> this.debts.computeIfAbsent(permit.rule().name(), (name) -> new CallDebt()))
+				.map((permit) -> this.debts.computeIfAbsent(permit.rule().name(), (name) -> new RunningDebt()))
 				.toList();
 		}
 

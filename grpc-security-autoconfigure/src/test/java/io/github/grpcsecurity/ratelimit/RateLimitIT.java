@@ -532,6 +532,11 @@ class RateLimitIT {
 					.allMatch((noted) -> noted.containsKey("rate_limit.fallback"));
 				assertThat(Duration.ofNanos(longest)).isLessThan(Duration.ofSeconds(1));
 				assertThat(count("dying", Outcome.FALLBACK)).isGreaterThanOrEqualTo(10);
+				Awaitility.await().until(() -> {
+					CallType.UNARY.call(server.channel());
+					return limiter.fallbackActive();
+				});
+				CallType.UNARY.call(server.channel());
 
 				mortal.restart();
 				awaitShared(limiter);

@@ -129,8 +129,7 @@ class OpaPolicyIT {
 	@MethodSource("recorded")
 	void callWhenOpaAnswersThenOnlyAClearYesLetsItPass(String name, Answer answer, Code expected) {
 		this.opa.policy = (input) -> answer;
-		try (TestServer server = serve((builder) -> {
-		})) {
+		try (TestServer server = serve((builder) -> builder.timeout(patience(answer)))) {
 			for (CallType type : CallType.values()) {
 				assertThat(type.call(server.channel(), TestStage.user("alice"), "hello").code()).isEqualTo(expected);
 			}
@@ -144,12 +143,17 @@ class OpaPolicyIT {
 	@MethodSource("recorded")
 	void messageWhenOpaAnswersThenOnlyAClearYesLetsItPass(String name, Answer answer, Code expected) {
 		this.opa.policy = (input) -> answer;
-		try (TestServer server = serve((builder) -> builder.includeMessage(true))) {
+		try (TestServer server = serve((builder) -> builder.includeMessage(true).timeout(patience(answer)))) {
 			for (CallType type : CallType.values()) {
 				assertThat(type.call(server.channel(), TestStage.user("alice"), "hello").code()).isEqualTo(expected);
 			}
 			assertThat(this.service.entered).hasValue((expected == Code.OK) ? 4 : 0);
 		}
+	}
+
+	/** To find out that there is no answer need not take as long as one may take. */
+	private static Duration patience(Answer answer) {
+		return answer.equals(FakeOpa.SILENCE) ? Duration.ofMillis(300) : Duration.ofSeconds(2);
 	}
 
 	@ParameterizedTest(name = "{0}")
@@ -158,7 +162,7 @@ class OpaPolicyIT {
 		this.opa.policy = (input) -> answer;
 		// OPA is there, and what callers send may be why it has no answer
 		boolean turnedDown = answer.status() == 400 || answer.status() == 500;
-		try (TestServer server = serve((builder) -> builder.allowOnFailure(true))) {
+		try (TestServer server = serve((builder) -> builder.allowOnFailure(true).timeout(patience(answer)))) {
 			for (CallType type : CallType.values()) {
 				assertThat(type.call(server.channel(), TestStage.user("alice"), "hello").code())
 					.isEqualTo((expected == Code.UNAVAILABLE && !turnedDown) ? Code.OK : expected);

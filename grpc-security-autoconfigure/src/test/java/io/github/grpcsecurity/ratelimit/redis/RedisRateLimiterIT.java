@@ -49,7 +49,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 @ExtendWith(OutputCaptureExtension.class)
 class RedisRateLimiterIT {
 
-	private static final int SCHEDULES = Integer.getInteger("tests.schedules", 100_000);
+	private static final int SCHEDULES = Integer.getInteger("tests.schedules", 50_000);
 
 	private static TestRedis server;
 
@@ -162,7 +162,7 @@ class RedisRateLimiterIT {
 		ScriptRunner script = new ScriptRunner(redis);
 		List<Grant> grants = new ArrayList<>();
 		List<RateLimitDecision> decisions = new ArrayList<>();
-		for (int schedule = 0; schedule < 50_000; schedule++) {
+		for (int schedule = 0; schedule < SCHEDULES; schedule++) {
 			RateLimitRule rule = randomRule(random, "r");
 			Gcra gcra = rule.gcra();
 			long now = 0;

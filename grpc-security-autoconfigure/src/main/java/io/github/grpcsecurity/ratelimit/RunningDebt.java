@@ -1,12 +1,12 @@
 package io.github.grpcsecurity.ratelimit;
 
 /**
- * What one call owes by one rule that counts each call by itself. Times are microseconds
- * of a clock that never goes back. Used by one thread at a time.
+ * What somebody owes by a rule as time goes by: when all permits are back. Times are
+ * microseconds of a clock that never goes back. Not thread-safe.
  */
-final class CallDebt {
+final class RunningDebt {
 
-	// When nothing is owed any more; at first, a time that is over by any clock
+	// At first, a time that is over by any clock
 	private long whole = Long.MIN_VALUE / 2;
 
 	private long fraction;
@@ -28,6 +28,8 @@ final class CallDebt {
 		if (exceeds(owedWhole, owedFraction, toleranceWhole, toleranceFraction)) {
 			owedWhole = toleranceWhole;
 			owedFraction = toleranceFraction;
+			this.whole = now + owedWhole;
+			this.fraction = owedFraction;
 		}
 		long carry = (owedFraction + price.fraction() >= gcra.limit()) ? 1 : 0;
 		this.sumWhole = owedWhole + price.whole() + carry;
@@ -49,15 +51,34 @@ final class CallDebt {
 		return gcra.near(new Gcra.Debt(this.sumWhole, this.sumFraction));
 	}
 
-	/** What is owed, within the bounds of the limit. */
+	/**
+	 * What is owed, within the bounds of the limit. If it had to be brought into bounds,
+	 * it is less from now on.
+	 */
 	Gcra.Debt debt(Gcra gcra, long now) {
-		return gcra.debt(this.whole - now, this.fraction);
+		long owed = this.whole - now;
+		Gcra.Debt debt = gcra.debt(owed, this.fraction);
+		if (debt.whole() < owed || (debt.whole() == owed && debt.fraction() < this.fraction)) {
+			owes(debt, now);
+		}
+		return debt;
 	}
 
 	/** Owes what somebody else has worked out. */
 	void owes(Gcra.Debt debt, long now) {
 		this.whole = now + debt.whole();
 		this.fraction = debt.fraction();
+	}
+
+	/** Owes what somebody else owes. */
+	void owes(RunningDebt other) {
+		this.whole = other.whole;
+		this.fraction = other.fraction;
+	}
+
+	/** When nothing is owed any more. */
+	long end() {
+		return this.whole;
 	}
 
 }

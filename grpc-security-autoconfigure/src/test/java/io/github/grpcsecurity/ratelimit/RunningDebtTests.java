@@ -10,13 +10,13 @@ import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-class CallDebtTests {
+class RunningDebtTests {
 
 	private final TestClock clock = new TestClock();
 
 	private final long origin = this.clock.getAsLong();
 
-	private final CallDebt debt = new CallDebt();
+	private final RunningDebt debt = new RunningDebt();
 
 	private long now() {
 		return (this.clock.getAsLong() - this.origin) / 1000;
