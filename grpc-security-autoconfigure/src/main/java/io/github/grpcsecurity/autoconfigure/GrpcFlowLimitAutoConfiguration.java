@@ -40,7 +40,8 @@ public final class GrpcFlowLimitAutoConfiguration {
 	@ConditionalOnMissingBean
 	MessageLimitStage grpcMessageLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers, GrpcSecurityThreads threads) {
-		return new MessageLimitStage(rules, limiter, Observers.of(observers), threads.scheduler(), System::nanoTime);
+		return new MessageLimitStage(rules, limiter, RateLimitObservers.of(observers), threads.scheduler(),
+				System::nanoTime);
 	}
 
 	@Bean
@@ -53,14 +54,14 @@ public final class GrpcFlowLimitAutoConfiguration {
 	@Bean
 	@Order(Ordered.HIGHEST_PRECEDENCE + 100)
 	ConcurrencyStage grpcConcurrencyStage(ConcurrencyLimiter limiter, ObjectProvider<RateLimitObserver> observers) {
-		return ConcurrencyStage.beforeAuthentication(limiter, Observers.of(observers));
+		return ConcurrencyStage.beforeAuthentication(limiter, RateLimitObservers.of(observers));
 	}
 
 	@Bean
 	@Order(Ordered.HIGHEST_PRECEDENCE + 100)
 	ConcurrencyStage grpcPrincipalConcurrencyStage(ConcurrencyLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers) {
-		return ConcurrencyStage.afterAuthentication(limiter, Observers.of(observers));
+		return ConcurrencyStage.afterAuthentication(limiter, RateLimitObservers.of(observers));
 	}
 
 	@Configuration(proxyBeanMethods = false)
@@ -75,25 +76,6 @@ public final class GrpcFlowLimitAutoConfiguration {
 			ConcurrencyMetrics metrics = new ConcurrencyMetrics(limiter, registry);
 			rules.onUpdate((changed) -> metrics.update());
 			return metrics;
-		}
-
-	}
-
-	/** All who learn what rules do. */
-	private record Observers(List<RateLimitObserver> all) implements RateLimitObserver {
-
-		static Observers of(ObjectProvider<RateLimitObserver> observers) {
-			return new Observers(observers.orderedStream().toList());
-		}
-
-		@Override
-		public void applied(RateLimitRule rule, Outcome outcome) {
-			this.all.forEach((observer) -> observer.applied(rule, outcome));
-		}
-
-		@Override
-		public void applied(ConcurrencyRule rule, Outcome outcome) {
-			this.all.forEach((observer) -> observer.applied(rule, outcome));
 		}
 
 	}

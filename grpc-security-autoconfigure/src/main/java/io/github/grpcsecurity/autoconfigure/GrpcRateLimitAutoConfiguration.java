@@ -84,19 +84,14 @@ public final class GrpcRateLimitAutoConfiguration {
 	@ConditionalOnMissingBean
 	PeerLimitStage grpcPeerLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers) {
-		return new PeerLimitStage(rules, limiter, all(observers));
+		return new PeerLimitStage(rules, limiter, RateLimitObservers.of(observers));
 	}
 
 	@Bean
 	@ConditionalOnMissingBean
 	PrincipalLimitStage grpcPrincipalLimitStage(RateLimitRules rules, RateLimiter limiter,
 			ObjectProvider<RateLimitObserver> observers) {
-		return new PrincipalLimitStage(rules, limiter, all(observers));
-	}
-
-	private static RateLimitObserver all(ObjectProvider<RateLimitObserver> provider) {
-		List<RateLimitObserver> observers = provider.orderedStream().toList();
-		return (rule, outcome) -> observers.forEach((observer) -> observer.applied(rule, outcome));
+		return new PrincipalLimitStage(rules, limiter, RateLimitObservers.of(observers));
 	}
 
 	private static RateLimiter inMemory(RateLimitRules rules, String reason) {

@@ -2,10 +2,8 @@ package io.github.grpcsecurity.autoconfigure;
 
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
@@ -76,24 +74,22 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		List<RateLimitRule> rules = new ArrayList<>();
 		List<ConcurrencyRule> concurrency = new ArrayList<>();
 		List<Integer> places = new ArrayList<>();
-		Set<String> names = new HashSet<>();
+		List<Integer> concurrencyPlaces = new ArrayList<>();
 		for (int i = 0; i < properties.rules().size(); i++) {
 			String property = PREFIX + "rules[" + i + "].";
 			Rule asked = properties.rules().get(i);
 			String name = name(property, asked);
-			if (!names.add(name)) {
-				throw invalid(property + "name", name,
-						"Another rule has this name already. They would share their permits; give one of them another name.");
-			}
 			if (asked.concurrency() != null || asked.adaptive() != null) {
 				concurrency.add(ConfiguredConcurrencyRule.of(property, asked, name, key(property, asked, keys),
 						methods(property + "methods", asked.methods()), classLoader));
+				concurrencyPlaces.add(i);
 			}
 			else {
 				rules.add(rule(property, asked, name, properties.expectedInstances(), keys));
 				places.add(i);
 			}
 		}
+		places.addAll(concurrencyPlaces);
 		check(rules, concurrency, places);
 		return new GrpcRateLimitRules(rules, concurrency);
 	}
@@ -103,6 +99,12 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			RateLimitRules.check(rules, concurrency);
 		}
 		catch (InvalidRateLimitRuleException ex) {
+			String property = PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property();
+			if (ex.rule() >= rules.size()) {
+				// Only the names of rules for calls in flight can be at odds with others
+				throw invalid(property, concurrency.get(ex.rule() - rules.size()).name(),
+						String.valueOf(ex.getMessage()));
+			}
 			RateLimitRule rule = rules.get(ex.rule());
 			Object value = switch (ex.property()) {
 				case "name" -> rule.name();
@@ -112,8 +114,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 				case "cost" -> rule.gcra().cost();
 				default -> rule.costs();
 			};
-			throw invalid(PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property(), value,
-					String.valueOf(ex.getMessage()));
+			throw invalid(property, value, String.valueOf(ex.getMessage()));
 		}
 	}
 
@@ -163,10 +164,14 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		OnExceed onExceed = (counted && rule.onExceed() == null) ? OnExceed.REJECT : rule.onExceed();
 		RateLimitKey key = key(property, rule, keys);
 		List<MethodPattern> methods = methods(property + "methods", rule.methods());
-		Gcra gcra = gcra(property, rule, instances);
-		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
+		Gcra gcra = numbers(property, rule, () -> gcra(property, rule));
+		RateLimitRule made = new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
 				rule.responseStatus().code(), new LinkedHashSet<>(rule.replaces()),
 				costs(property + "costs", rule.costs()), onExceed, rule.bytes());
+		return numbers(property, rule, () -> {
+			made.share(instances);
+			return made;
+		});
 	}
 
 	private static List<MethodCost> costs(String property, List<Cost> costs) {
@@ -185,7 +190,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		return parsed;
 	}
 
-	private static Gcra gcra(String property, Rule rule, int instances) {
+	private static Gcra gcra(String property, Rule rule) {
 		long limit = required(property + "limit", rule.limit(), "Each rule needs a limit, the permits per period.");
 		Duration period = (rule.period() != null) ? rule.period() : PERIOD;
 		long burst = (rule.burst() != null) ? rule.burst() : limit;
@@ -202,19 +207,22 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 			throw invalid(property + "cost", rule.cost(), "It exceeds the burst, which is " + burst
 					+ ": no call would ever be admitted. Raise the burst or lower the cost.");
 		}
+		return new Gcra(limit, period, burst, rule.cost());
+	}
+
+	/** Says which number is at fault if they do not fit together. */
+	private static <T> T numbers(String property, Rule rule, Supplier<T> made) {
 		try {
-			Gcra gcra = new Gcra(limit, period, burst, rule.cost());
-			gcra.share(instances);
-			return gcra;
+			return made.get();
 		}
 		catch (IllegalArgumentException ex) {
 			String message = String.valueOf(ex.getMessage());
 			String name = message.substring(0, message.indexOf(' ')).replace(",", "");
 			Object value = switch (name) {
-				case "limit" -> limit;
-				case "burst" -> burst;
+				case "limit" -> rule.limit();
+				case "burst" -> (rule.burst() != null) ? rule.burst() : rule.limit();
 				case "cost" -> rule.cost();
-				default -> period;
+				default -> (rule.period() != null) ? rule.period() : PERIOD;
 			};
 			throw invalid(property + name, value, "The " + message + ".");
 		}

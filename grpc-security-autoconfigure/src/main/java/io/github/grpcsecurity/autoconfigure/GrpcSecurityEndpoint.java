@@ -162,7 +162,7 @@ public final class GrpcSecurityEndpoint {
 	 * flight
 	 * @param shadow whether it only says what it would do
 	 * @param onFailure what happens while the store of permits does not answer;
-	 * {@code null} if it counts calls in flight, which no store does
+	 * {@code null} if it asks none: if it counts calls in flight, or each call by itself
 	 * @param replaces the rules that do not count what this one counts
 	 * @param lastMinute how many calls it allowed, denied and so on in this server in the
 	 * last minute
@@ -173,7 +173,7 @@ public final class GrpcSecurityEndpoint {
 		static LimitDescriptor of(RateLimitRule rule, Map<RateLimitObserver.Outcome, Long> recent) {
 			return new LimitDescriptor(rule.name(), rule.key().toString(),
 					rule.methods().stream().map(Object::toString).toList(), rule.numbers(), rule.shadow(),
-					rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(),
+					rule.key().ofCall() ? null : rule.onFailure().name().toLowerCase(Locale.ROOT), rule.replaces(),
 					lastMinute(recent, RateLimitObserver.Outcome.values()));
 		}
 

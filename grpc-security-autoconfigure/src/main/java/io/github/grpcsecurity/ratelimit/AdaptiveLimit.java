@@ -51,6 +51,9 @@ final class AdaptiveLimit {
 
 	private int failed;
 
+	/** Late calls, as long as nobody knows how long calls take. */
+	private int unjudged;
+
 	private int inFlight;
 
 	/** Nine of ten good calls have lately taken no longer. */
@@ -99,7 +102,7 @@ final class AdaptiveLimit {
 	 * @param code what it ended with
 	 */
 	synchronized void sample(long startedAt, long nanos, int inFlight, Status.Code code) {
-		if (this.good + this.failed == 0) {
+		if (calls() == 0) {
 			this.windowStart = startedAt + nanos;
 		}
 		switch (code) {
@@ -110,16 +113,25 @@ final class AdaptiveLimit {
 					// Who waits for less time than calls take says nothing about them
 					return;
 				}
-				this.failed++;
+				if (this.usual == 0) {
+					this.unjudged++;
+				}
+				else {
+					this.failed++;
+				}
 			}
 			default -> {
 				return;
 			}
 		}
 		this.inFlight = Math.max(this.inFlight, inFlight);
-		if (this.good + this.failed >= MIN_CALLS && startedAt + nanos - this.windowStart >= WINDOW) {
+		if (calls() >= MIN_CALLS && startedAt + nanos - this.windowStart >= WINDOW) {
 			endWindow();
 		}
+	}
+
+	private int calls() {
+		return this.good + this.failed + this.unjudged;
 	}
 
 	// Each call of the window is as likely as any other to be among those that are kept
@@ -132,7 +144,9 @@ final class AdaptiveLimit {
 	}
 
 	private void endWindow() {
-		boolean dropped = this.failed * FAILED_SHARE >= this.good + this.failed;
+		// As long as nobody knows how long calls take, late ones only count if all are
+		int bad = (this.good == 0) ? this.failed + this.unjudged : this.failed;
+		boolean dropped = bad * FAILED_SHARE >= this.good + bad;
 		int kept = Math.min(this.good, MAX_LATENCIES);
 		if (kept > 0) {
 			Arrays.sort(this.latencies, 0, kept);
@@ -142,6 +156,7 @@ final class AdaptiveLimit {
 				dropped);
 		this.good = 0;
 		this.failed = 0;
+		this.unjudged = 0;
 		this.inFlight = 0;
 	}
 

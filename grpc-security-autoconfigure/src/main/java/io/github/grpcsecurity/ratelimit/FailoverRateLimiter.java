@@ -35,8 +35,8 @@ import org.jspecify.annotations.Nullable;
  * failures alone, five at least, nobody asks any more, so that a dead store costs
  * nothing, until a probe, four a second at most, shows that it answers within the budget
  * again. Where permits are kept in several places, such as the nodes of a cluster, that
- * is so for each of them: a call that needs one which is down is decided without all of
- * them, and others go on. Thread-safe.
+ * is so for each of them: a call that needs one which is down is decided without that
+ * one, and with the others. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -50,7 +50,12 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	private static final Duration PROBE_INTERVAL = Duration.ofMillis(250);
 
-	private static final long WATCH_MILLIS = 100;
+	private static final Duration SLOW_PROBE_INTERVAL = Duration.ofMillis(750);
+
+	/** How long an outage is probed at the shorter interval. */
+	private static final Duration YOUNG = Duration.ofSeconds(5);
+
+	private static final long WATCH_MILLIS = 50;
 
 	private final SharedPermits shared;
 
@@ -71,8 +76,6 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 	 * By place: the one where everything is, and others as soon as something fails there.
 	 */
 	private final Map<String, Circuit> circuits = new ConcurrentHashMap<>();
-
-	private final Circuit everywhere;
 
 	/** How many circuits are open. */
 	private final AtomicInteger open = new AtomicInteger(1);
@@ -105,8 +108,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		this.budgetNanos = budget.toNanos();
 		this.timer = timer;
 		this.nanoClock = nanoClock;
-		this.everywhere = new Circuit(SharedPermits.EVERYWHERE, false);
-		this.circuits.put(SharedPermits.EVERYWHERE, this.everywhere);
+		this.circuits.put(SharedPermits.EVERYWHERE, new Circuit(SharedPermits.EVERYWHERE, false));
 	}
 
 	/**
@@ -148,7 +150,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		}
 		List<Circuit> due = new ArrayList<>();
 		for (Circuit circuit : this.circuits.values()) {
-			if (circuit.breaker.startProbe()) {
+			if (circuit.due()) {
 				due.add(circuit);
 			}
 		}
@@ -201,27 +203,70 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			charge(known, permits);
 			return CompletableFuture.completedFuture(known);
 		}
-		if (this.open.get() > 0 && !reachable(permits)) {
-			connect();
-			return CompletableFuture.completedFuture(fallback(permits, true));
+		if (this.open.get() > 0) {
+			List<RateLimitPermit> lost = unreachable(permits);
+			if (!lost.isEmpty()) {
+				connect();
+				return tryAcquire(permits, lost, waited);
+			}
 		}
+		return ask(permits, waited);
+	}
+
+	private CompletionStage<RateLimitDecision> ask(List<RateLimitPermit> permits, Duration waited) {
 		long patience = this.budgetNanos - waited.toNanos();
 		if (patience <= 0) {
-			return CompletableFuture.completedFuture(fallback(permits, false));
+			return CompletableFuture.completedFuture(fallback(permits, Reason.NO_TIME));
 		}
 		Attempt attempt = new Attempt(permits);
 		attempt.start(patience);
 		return attempt.answer;
 	}
 
-	private boolean reachable(List<RateLimitPermit> permits) {
+	/** Takes what can only be had here, and then what is left to be asked for. */
+	private CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits, List<RateLimitPermit> lost,
+			Duration waited) {
+		RateLimitDecision here = fallback(lost, Reason.OUTAGE);
+		List<RateLimitPermit> others = permits.stream().filter((permit) -> !lost.contains(permit)).toList();
+		if (!here.permitted() || others.isEmpty()) {
+			return CompletableFuture.completedFuture(here);
+		}
+		RateLimitDecision known = this.shared.atHand(others);
+		if (known != null) {
+			charge(known, others);
+			return CompletableFuture.completedFuture(joined(lost, here, known));
+		}
+		return ask(others, waited).thenApply((there) -> joined(lost, here, there));
+	}
+
+	private RateLimitDecision joined(List<RateLimitPermit> lost, RateLimitDecision here, RateLimitDecision there) {
+		if (!there.permitted()) {
+			giveBack(lost, here);
+		}
+		return here.with(there);
+	}
+
+	private void giveBack(List<RateLimitPermit> permits, RateLimitDecision decision) {
+		List<RateLimitPermit> taken = new ArrayList<>(permits.size());
+		for (RateLimitPermit permit : permits) {
+			for (RateLimitDecision.Result result : decision.results()) {
+				if (permit.rule().name().equals(result.rule().name()) && !result.denied()) {
+					taken.add(new RateLimitPermit(result.rule(), permit.key(), permit.cost()));
+				}
+			}
+		}
+		this.local.giveBack(taken);
+	}
+
+	private List<RateLimitPermit> unreachable(List<RateLimitPermit> permits) {
+		List<RateLimitPermit> unreachable = new ArrayList<>(permits.size());
 		for (RateLimitPermit permit : permits) {
 			Circuit circuit = this.circuits.get(this.shared.place(permit));
 			if (circuit != null && !circuit.breaker.closed()) {
-				return false;
+				unreachable.add(permit);
 			}
 		}
-		return true;
+		return unreachable;
 	}
 
 	/** Lets go of the shared permits. */
@@ -277,7 +322,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		return this.shared.release();
 	}
 
-	private RateLimitDecision fallback(List<RateLimitPermit> permits, boolean outage) {
+	private RateLimitDecision fallback(List<RateLimitPermit> permits, Reason reason) {
 		List<RateLimitPermit> asked = new ArrayList<>(permits.size());
 		List<RateLimitPermit> counted = new ArrayList<>(permits.size());
 		for (RateLimitPermit permit : permits) {
@@ -294,40 +339,43 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		RateLimitDecision decision = this.local.decide(counted);
 		for (int i = 0; i < asked.size(); i++) {
 			RateLimitDecision.Result result = decision.results().get(i);
-			if (outage) {
+			if (reason == Reason.OUTAGE) {
 				// Or the end of an outage would hand everybody a new burst
 				this.shared.counted(asked.get(i), result.debt());
 			}
 			else if (decision.permitted() && !result.denied()) {
-				this.shared.overdrawn(asked.get(i));
+				this.shared.overdrawn(asked.get(i), reason == Reason.LATE);
 			}
 		}
 		return decision.asFallback();
 	}
 
-	/** Keeps the stand-ins up to date, or a failure would hand everybody a new burst. */
+	/**
+	 * Keeps the stand-ins up to date, or a failure would hand everybody a new burst. What
+	 * others have taken counts as well: a debt is a time, and the same for all.
+	 */
 	private void charge(RateLimitDecision decision, List<RateLimitPermit> permits) {
 		if (!decision.permitted()) {
 			return;
 		}
 		List<RateLimitDecision.Result> results = decision.results();
-		List<RateLimitPermit> taken = new ArrayList<>(permits.size());
 		for (int i = 0; i < permits.size(); i++) {
-			RateLimitRule standIn = standIn(permits.get(i).rule());
-			if (standIn != null && !results.get(i).denied()) {
-				taken.add(new RateLimitPermit(standIn, permits.get(i).key(), permits.get(i).cost()));
+			RateLimitPermit permit = permits.get(i);
+			RateLimitRule standIn = standIn(permit.rule());
+			RateLimitDecision.Result result = results.get(i);
+			if (standIn != null && !result.denied()) {
+				this.local.charge(new RateLimitPermit(standIn, permit.key(), permit.cost()), result.debt());
 			}
 		}
-		this.local.charge(taken);
 	}
 
 	private void succeeded(List<RateLimitPermit> permits) {
-		if (this.circuits.size() == 1) {
-			this.everywhere.breaker.succeeded();
-			return;
+		boolean failing = false;
+		for (Circuit circuit : this.circuits.values()) {
+			failing |= circuit.breaker.failing();
 		}
-		for (RateLimitPermit permit : permits) {
-			Circuit circuit = this.circuits.get(this.shared.place(permit));
+		for (int i = 0; i < permits.size() && failing; i++) {
+			Circuit circuit = this.circuits.get(this.shared.place(permits.get(i)));
 			if (circuit != null) {
 				circuit.breaker.succeeded();
 			}
@@ -358,6 +406,20 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		return new TimeoutException("no answer within " + TimeUnit.NANOSECONDS.toMillis(this.budgetNanos) + " ms");
 	}
 
+	/** Why permits are not asked for, or no longer. */
+	private enum Reason {
+
+		/** Nobody asks. */
+		OUTAGE,
+
+		/** The answer is not there in time. */
+		LATE,
+
+		/** The call has waited for others before. */
+		NO_TIME
+
+	}
+
 	/** What is up or down by itself: everything, or one place where permits are kept. */
 	private final class Circuit {
 
@@ -369,20 +431,40 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 		private volatile @Nullable RateLimitPermit sample;
 
+		private volatile long openedAt;
+
+		private volatile long probedAt;
+
 		Circuit(String place, boolean closed) {
 			this.place = place;
 			this.breaker = new CircuitBreaker(closed, MAX_FAILURES, PATIENCE, PROBE_INTERVAL,
 					FailoverRateLimiter.this.nanoClock);
 			this.announced = new AtomicBoolean(closed);
+			this.openedAt = FailoverRateLimiter.this.nanoClock.getAsLong();
+			this.probedAt = this.openedAt;
 		}
 
 		void failed(Throwable cause) {
 			if (this.breaker.failed()) {
+				this.openedAt = FailoverRateLimiter.this.nanoClock.getAsLong();
 				FailoverRateLimiter.this.open.incrementAndGet();
 				warn(cause);
 				logger.debug("The last failure before giving up", cause);
 				watch();
 			}
+		}
+
+		/**
+		 * Whether to probe. A long outage is to cost those that are well a little less.
+		 */
+		boolean due() {
+			long now = FailoverRateLimiter.this.nanoClock.getAsLong();
+			boolean young = now - this.openedAt < YOUNG.toNanos();
+			if ((!young && now - this.probedAt < SLOW_PROBE_INTERVAL.toNanos()) || !this.breaker.startProbe()) {
+				return false;
+			}
+			this.probedAt = now;
+			return true;
 		}
 
 		/** Whether it answers, and within the budget. */
@@ -498,7 +580,6 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			failed(late(), this.permits);
 			CompletableFuture<RateLimitDecision> sent = this.asked;
 			if (sent != null) {
-				// What has not been sent yet must not take permits later
 				sent.cancel(false);
 			}
 			settle();
@@ -506,7 +587,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 		private void settle() {
 			try {
-				this.answer.complete(fallback(this.permits, false));
+				this.answer.complete(fallback(this.permits, Reason.LATE));
 			}
 			catch (RuntimeException ex) {
 				// Or the call would wait for ever

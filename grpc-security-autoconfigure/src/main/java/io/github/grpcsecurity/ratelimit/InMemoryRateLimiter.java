@@ -10,6 +10,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
+import java.util.function.UnaryOperator;
 
 import org.jspecify.annotations.Nullable;
 
@@ -104,19 +105,40 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 	/** Takes permits that somebody else has granted, as far as they are there. */
 	void charge(List<RateLimitPermit> permits) {
+		permits.forEach((permit) -> charge(permit, Gcra.Debt.NONE));
+	}
+
+	/**
+	 * Takes permits that somebody else has granted, as far as they are there.
+	 * @param permit what was granted
+	 * @param least what the key owes at least, by what that somebody says
+	 */
+	void charge(RateLimitPermit permit, Gcra.Debt least) {
+		Gcra gcra = permit.rule().gcra();
+		change(permit, (debt) -> {
+			Gcra.Debt sum = debt.plus(gcra, permit.cost());
+			Gcra.Debt more = (sum.whole() < least.whole()) ? least : sum;
+			return gcra.debt(more.whole(), more.fraction());
+		});
+	}
+
+	private void change(RateLimitPermit permit, UnaryOperator<Gcra.Debt> change) {
+		Stripe stripe = stripe(permit);
+		stripe.lock.lock();
+		try {
+			long now = now();
+			RunningDebt entry = stripe.entry(permit, now);
+			entry.owes(change.apply(entry.debt(permit.rule().gcra(), now)), now);
+		}
+		finally {
+			stripe.lock.unlock();
+		}
+	}
+
+	/** Gives back permits that were taken for a call which somebody else has refused. */
+	void giveBack(List<RateLimitPermit> permits) {
 		for (RateLimitPermit permit : permits) {
-			Stripe stripe = stripe(permit);
-			stripe.lock.lock();
-			try {
-				long now = now();
-				Gcra gcra = permit.rule().gcra();
-				RunningDebt entry = stripe.entry(permit, now);
-				Gcra.Debt sum = entry.debt(gcra, now).plus(gcra, permit.cost());
-				entry.owes(gcra.debt(sum.whole(), sum.fraction()), now);
-			}
-			finally {
-				stripe.lock.unlock();
-			}
+			change(permit, (debt) -> debt.minus(permit.rule().gcra(), permit.cost()));
 		}
 	}
 

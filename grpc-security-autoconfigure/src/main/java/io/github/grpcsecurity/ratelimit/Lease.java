@@ -362,7 +362,9 @@ final class Lease<W> {
 	 * @return whether to forget it
 	 */
 	synchronized boolean retire(long now) {
-		if (this.held > 0 || this.flight != null || !this.waiting.isEmpty() || owed(now) > 0
+		// What is due is forgotten when it would have been paid by time
+		long unpaid = (this.due > 0) ? this.rule.gcra().price(this.due).whole() * 1000 : 0;
+		if (this.held > 0 || this.flight != null || !this.waiting.isEmpty() || owed(now) > 0 || now - this.used < unpaid
 				|| now - this.used < this.terms.ttl().toNanos() || refused(1, now)) {
 			return false;
 		}

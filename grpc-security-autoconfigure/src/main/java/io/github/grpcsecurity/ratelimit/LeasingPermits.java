@@ -278,21 +278,12 @@ public final class LeasingPermits implements SharedPermits {
 
 	/** Takes the very permits of a call, and no more. */
 	private void ask(Call call) {
-		CompletableFuture<RateLimitDecision> asked = this.shared.tryAcquire(call.permits).toCompletableFuture();
-		CompletionStage<RateLimitDecision> taken = asked;
-		taken.whenComplete((decision, failure) -> {
+		this.shared.tryAcquire(call.permits).whenComplete((decision, failure) -> {
 			if (failure != null) {
 				call.answer.completeExceptionally(failure);
 			}
 			else {
 				call.answer.complete(decision);
-			}
-		});
-		CompletionStage<RateLimitDecision> end = call.answer;
-		end.whenComplete((decision, failure) -> {
-			if (call.answer.isCancelled()) {
-				// What has not been sent yet must not take permits later
-				asked.cancel(false);
 			}
 		});
 	}
@@ -348,6 +339,7 @@ public final class LeasingPermits implements SharedPermits {
 			for (Call call : woken) {
 				call.answer.completeExceptionally(failure);
 			}
+			leave(woken);
 			return;
 		}
 		served(woken.stream().filter(Call::landed).toList());
@@ -361,9 +353,13 @@ public final class LeasingPermits implements SharedPermits {
 			return;
 		}
 		resolve(ready);
+		leave(ready);
+	}
+
+	private void leave(List<Call> served) {
 		long now = this.nanoClock.getAsLong();
 		List<Draw> draws = new ArrayList<>();
-		for (Call call : ready) {
+		for (Call call : served) {
 			for (RateLimitPermit permit : call.permits) {
 				Lease<Call> lease = known(permit);
 				long excess = (lease != null) ? lease.excess(now) : 0;
@@ -387,13 +383,13 @@ public final class LeasingPermits implements SharedPermits {
 	}
 
 	@Override
-	public void overdrawn(RateLimitPermit permit) {
+	public void overdrawn(RateLimitPermit permit, boolean asked) {
 		Lease<Call> lease = leasable(permit) ? known(permit) : null;
 		if (lease != null) {
 			lease.overdraw(permit.cost(), this.nanoClock.getAsLong());
 		}
 		else {
-			this.shared.overdrawn(permit);
+			this.shared.overdrawn(permit, asked);
 		}
 	}
 

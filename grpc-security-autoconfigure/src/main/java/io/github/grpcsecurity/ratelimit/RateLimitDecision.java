@@ -65,6 +65,13 @@ public final class RateLimitDecision {
 		return new RateLimitDecision(results, permitted, false, null);
 	}
 
+	/** This decision and another one about the same call, which permits it. */
+	RateLimitDecision with(RateLimitDecision other) {
+		List<Result> both = new ArrayList<>(this.results);
+		both.addAll(other.results);
+		return new RateLimitDecision(both, other.permitted, this.fallback || other.fallback, other.undecided);
+	}
+
 	/** A decision that was made without the store of permits. */
 	RateLimitDecision asFallback() {
 		return new RateLimitDecision(this.results, this.permitted, true, null);
@@ -86,7 +93,8 @@ public final class RateLimitDecision {
 	/**
 	 * What each rule said. While the store of permits cannot be asked, rules that do not
 	 * count then are left out.
-	 * @return the results, in the order of the permits
+	 * @return the results, in the order of the permits; if only a part of the store could
+	 * be asked, what was decided without it comes first
 	 */
 	public List<Result> results() {
 		return this.results;

@@ -133,8 +133,11 @@ public final class RateLimitKey {
 		return this.kind.needsIdentity || (this.own != null && this.own.needsIdentity());
 	}
 
-	/** Whether each call is counted by itself. */
-	boolean ofCall() {
+	/**
+	 * Whether each call is counted by itself.
+	 * @return whether this is the key {@code call}
+	 */
+	public boolean ofCall() {
 		return this.kind == Kind.CALL;
 	}
 

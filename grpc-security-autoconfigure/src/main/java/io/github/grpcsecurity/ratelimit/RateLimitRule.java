@@ -99,8 +99,14 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 				this.replaces, this.costs, this.onExceed, this.bytes);
 	}
 
-	/** The same rule for one of several servers that share its permits. */
-	RateLimitRule share(int servers) {
+	/**
+	 * The same rule for one of several servers that share its permits without talking to
+	 * each other.
+	 * @param servers how many share them
+	 * @return a copy whose burst is large enough for the dearest call
+	 * @throws IllegalArgumentException if the share is too small to be counted
+	 */
+	public RateLimitRule share(int servers) {
 		return withGcra(this.gcra.share(servers, largestCost()));
 	}
 

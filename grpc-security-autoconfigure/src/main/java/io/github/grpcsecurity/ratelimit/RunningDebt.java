@@ -58,7 +58,8 @@ final class RunningDebt {
 	Gcra.Debt debt(Gcra gcra, long now) {
 		long owed = this.whole - now;
 		Gcra.Debt debt = gcra.debt(owed, this.fraction);
-		if (debt.whole() < owed || (debt.whole() == owed && debt.fraction() < this.fraction)) {
+		if (debt.whole() < owed
+				|| (debt.whole() == owed && debt.fraction() < Math.min(this.fraction, gcra.limit() - 1))) {
 			owes(debt, now);
 		}
 		return debt;

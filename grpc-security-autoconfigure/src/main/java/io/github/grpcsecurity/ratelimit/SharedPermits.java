@@ -67,10 +67,12 @@ public interface SharedPermits extends RateLimiter, AutoCloseable {
 
 	/**
 	 * Permits were handed out because these did not answer in time, though they may soon:
-	 * the next ones that are taken have to pay for it.
+	 * they are to be paid for all the same.
 	 * @param permit what was handed out
+	 * @param asked whether it was asked for, so that it may have been taken; if not, the
+	 * call had no time left
 	 */
-	default void overdrawn(RateLimitPermit permit) {
+	default void overdrawn(RateLimitPermit permit, boolean asked) {
 	}
 
 	/**

@@ -91,10 +91,18 @@ public final class CircuitBreaker {
 		this.closed = success;
 	}
 
+	/**
+	 * Whether the last thing that was reported is a failure.
+	 * @return whether a success would make a difference
+	 */
+	public boolean failing() {
+		return this.failures.get() != 0;
+	}
+
 	/** Reports a success. */
 	public void succeeded() {
 		// A plain read first: the line is shared by all threads and hardly ever changes
-		if (this.failures.get() != 0) {
+		if (failing()) {
 			this.failures.set(0);
 		}
 	}

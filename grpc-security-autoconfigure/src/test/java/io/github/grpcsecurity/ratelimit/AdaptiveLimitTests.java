@@ -130,6 +130,13 @@ class AdaptiveLimitTests {
 	}
 
 	@Test
+	void currentWhenClientsWaitForTooLittleFromTheStartThenTheyTeachNothing() {
+		traffic(5, (i) -> (i % 2 == 0) ? new Call(1, Code.DEADLINE_EXCEEDED) : usual(i, 10));
+
+		assertThat(this.limit.current()).isGreaterThan(20);
+	}
+
+	@Test
 	void currentWhenSomeClientsNeverWaitLongEnoughThenItGrowsAllTheSame() {
 		traffic(60, (i) -> (i % 10 < 3) ? new Call(1, Code.DEADLINE_EXCEEDED) : usual(i, 10));
 

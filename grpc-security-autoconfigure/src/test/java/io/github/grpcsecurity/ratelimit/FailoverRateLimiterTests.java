@@ -124,6 +124,18 @@ class FailoverRateLimiterTests {
 	}
 
 	@Test
+	void tryAcquireWhenOthersHaveUsedUpALimitThenItsEndIsNoNewBurstHere() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.owed = this.local.gcra().price(3);
+		get(limiter.tryAcquire(permits("a", this.local)));
+		this.shared.mode = Mode.FAILING;
+
+		assertThat(get(limiter.tryAcquire(permits("a", this.local))).permitted()).isFalse();
+		this.clock.advance(Duration.ofMinutes(15));
+		assertThat(get(limiter.tryAcquire(permits("a", this.local))).permitted()).isTrue();
+	}
+
+	@Test
 	void tryAcquireWhenSeveralInstancesAreExpectedThenEachHandsOutItsPart() {
 		this.shared.mode = Mode.FAILING;
 		FailoverRateLimiter limiter = limiter(2);
@@ -207,22 +219,79 @@ class FailoverRateLimiterTests {
 		assertThat(output).contains("Shared rate limits can be asked for again at place-a");
 	}
 
-	@Test
-	void tryAcquireWhenACallNeedsAPlaceThatIsDownThenItIsDecidedWithoutAll() {
+	private FailoverRateLimiter withoutPlaceA() {
 		FailoverRateLimiter limiter = connected();
 		this.shared.down.add("place-a");
-		List<RateLimitPermit> both = List.of(permits("b", this.local).get(0), permits("a", this.allow).get(0));
 		for (int i = 0; i < 6; i++) {
 			get(limiter.tryAcquire(permits("a", this.allow)));
 			this.clock.advance(Duration.ofMillis(100));
 		}
+		assertThat(limiter.fallbackActive()).isTrue();
+		return limiter;
+	}
+
+	@Test
+	void tryAcquireWhenACallNeedsAPlaceThatIsDownThenTheOthersAreAskedAllTheSame() {
+		FailoverRateLimiter limiter = withoutPlaceA();
+		List<RateLimitPermit> both = List.of(permits("b", this.deny).get(0), permits("a", this.local).get(0));
+
+		for (int i = 0; i < 4; i++) {
+			RateLimitDecision decision = get(limiter.tryAcquire(both));
+			assertThat(decision.permitted()).isTrue();
+			assertThat(decision.fallback()).isTrue();
+			assertThat(decision.results()).hasSize(2);
+		}
+		int before = this.shared.asked;
+		RateLimitDecision refused = get(limiter.tryAcquire(both));
+
+		assertThat(refused.permitted()).isFalse();
+		assertThat(refused.denial().rule().name()).isEqualTo("local");
+		// What would be refused in any case takes nothing from the others
+		assertThat(this.shared.asked).isEqualTo(before);
+		assertThat(this.shared.counted).containsOnly("a");
+	}
+
+	@Test
+	void tryAcquireWhenAPlaceThatIsWellRefusesThenNothingIsTakenInPlaceOfTheOther() {
+		FailoverRateLimiter limiter = withoutPlaceA();
+		List<RateLimitPermit> both = List.of(permits("b", this.deny).get(0), permits("a", this.local).get(0));
+		this.shared.refusing = true;
+		for (int i = 0; i < 10; i++) {
+			RateLimitDecision decision = get(limiter.tryAcquire(both));
+			assertThat(decision.permitted()).isFalse();
+			assertThat(decision.denial().rule()).isSameAs(this.deny);
+		}
+		this.shared.refusing = false;
 
 		for (int i = 0; i < 4; i++) {
 			assertThat(get(limiter.tryAcquire(both)).permitted()).isTrue();
 		}
 		assertThat(get(limiter.tryAcquire(both)).permitted()).isFalse();
-		// And the place that is well hears of it
-		assertThat(this.shared.counted).contains("b");
+	}
+
+	@Test
+	void tryAcquireWhenAnOutageLastsThenProbesAreFewer() {
+		FailoverRateLimiter limiter = connected();
+		this.shared.mode = Mode.FAILING;
+		for (int i = 0; i < 6; i++) {
+			get(limiter.tryAcquire(permits("k" + i, this.local)));
+			this.clock.advance(Duration.ofMillis(100));
+		}
+		int young = probes(limiter, Duration.ofSeconds(3));
+		probes(limiter, Duration.ofSeconds(3));
+		int old = probes(limiter, Duration.ofSeconds(3));
+
+		assertThat(young).isBetween(10, 12);
+		assertThat(old).isBetween(3, 4);
+	}
+
+	private int probes(FailoverRateLimiter limiter, Duration time) {
+		int before = this.shared.asked;
+		for (int i = 0; i < time.toMillis() / 50; i++) {
+			get(limiter.tryAcquire(permits("k", this.local)));
+			this.clock.advance(Duration.ofMillis(50));
+		}
+		return this.shared.asked - before;
 	}
 
 	@Test
@@ -246,8 +315,9 @@ class FailoverRateLimiterTests {
 		this.shared.mode = Mode.SILENT;
 		int before = this.shared.asked;
 
-		assertThat(limiter.tryAcquire(permits("a", this.allow), Duration.ofMillis(20)).toCompletableFuture()).isDone();
+		assertThat(limiter.tryAcquire(permits("a", this.local), Duration.ofMillis(20)).toCompletableFuture()).isDone();
 		assertThat(this.shared.asked).isEqualTo(before);
+		assertThat(this.shared.overdrawn).containsExactly("a false");
 		assertThat(limiter.tryAcquire(permits("a", this.allow), Duration.ofMillis(19)).toCompletableFuture())
 			.isNotDone();
 		// What is at hand, or answers at once, costs no time
@@ -264,7 +334,7 @@ class FailoverRateLimiterTests {
 		}
 
 		// What rules let pass uncounted, and what the local count refused, is not owed
-		assertThat(this.shared.overdrawn).containsExactly("a", "a", "a", "a");
+		assertThat(this.shared.overdrawn).containsExactly("a true", "a true", "a true", "a true");
 	}
 
 	@Test
@@ -326,6 +396,10 @@ class FailoverRateLimiterTests {
 
 		private volatile int asked;
 
+		private volatile boolean refusing;
+
+		private Gcra.Debt owed = Gcra.Debt.NONE;
+
 		private boolean closed;
 
 		private final Set<String> down = ConcurrentHashMap.newKeySet();
@@ -348,8 +422,8 @@ class FailoverRateLimiterTests {
 		}
 
 		@Override
-		public void overdrawn(RateLimitPermit permit) {
-			this.overdrawn.add(permit.key());
+		public void overdrawn(RateLimitPermit permit, boolean asked) {
+			this.overdrawn.add(permit.key() + " " + asked);
 		}
 
 		@Override
@@ -370,8 +444,8 @@ class FailoverRateLimiterTests {
 				return CompletableFuture.failedFuture(new IllegalStateException("down"));
 			}
 			return switch (this.mode) {
-				case ANSWERING -> CompletableFuture.completedFuture(
-						RateLimitDecision.of(permits, permits.stream().map((permit) -> Gcra.Debt.NONE).toList()));
+				case ANSWERING -> CompletableFuture
+					.completedFuture(RateLimitDecision.of(permits, permits.stream().map(this::debt).toList()));
 				case FAILING -> CompletableFuture.failedFuture(new IllegalStateException("down"));
 				case THROWING -> throw new IllegalStateException("down");
 				case SILENT -> {
@@ -380,6 +454,11 @@ class FailoverRateLimiterTests {
 					yield silent;
 				}
 			};
+		}
+
+		private Gcra.Debt debt(RateLimitPermit permit) {
+			Gcra gcra = permit.rule().gcra();
+			return this.refusing ? new Gcra.Debt(gcra.toleranceWhole(), gcra.toleranceFraction()) : this.owed;
 		}
 
 		@Override

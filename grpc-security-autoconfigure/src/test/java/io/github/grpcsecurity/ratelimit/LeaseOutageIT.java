@@ -102,6 +102,9 @@ class LeaseOutageIT {
 			assertThat(load.failures.sum()).isZero();
 			assertThat(load.fallbacks.sum()).isPositive();
 			assertThat(load.admitted.sum()).isBetween(exact / 2, exact * 110 / 100);
+			// The burst was used up before; each server may hold a tenth of it
+			assertThat(load.admitted(lost, back))
+				.isLessThanOrEqualTo((long) (LIMIT * 1.1 * (back - lost) / 1e9) + 2 * 100);
 			// No timer is more punctual than the machine allows
 			assertThat(p99).isLessThanOrEqualTo(BUDGET.toNanos() / 1000 + control.p99Micros());
 			// The meter that tells of it

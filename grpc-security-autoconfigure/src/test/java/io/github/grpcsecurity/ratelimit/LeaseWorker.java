@@ -33,7 +33,7 @@ public final class LeaseWorker {
 	public static void main(String[] args) throws Exception {
 		((ch.qos.logback.classic.Logger) org.slf4j.LoggerFactory.getLogger("ROOT"))
 			.setLevel(ch.qos.logback.classic.Level.OFF);
-		Load load = new Load(args[0], Long.parseLong(args[1]), 8, Duration.ofSeconds(1));
+		Load load = new Load(args[0], Long.parseLong(args[1]), 8, Duration.ofMillis(20));
 		for (int i = 3; i < args.length; i++) {
 			load.add(Integer.parseInt(args[i]));
 		}
@@ -72,7 +72,10 @@ public final class LeaseWorker {
 
 		private final List<Integer> rates = new ArrayList<>();
 
-		/** Of each decision, when it was asked for and how many nanoseconds it took. */
+		/**
+		 * Of each decision, when it was asked for, how many nanoseconds it took, and
+		 * whether the call was admitted.
+		 */
 		private final List<long[]> waits = new ArrayList<>();
 
 		private final ScheduledThreadPoolExecutor timer = new ScheduledThreadPoolExecutor(2);
@@ -182,7 +185,17 @@ public final class LeaseWorker {
 			}
 			long took = System.nanoTime() - before;
 			synchronized (this.waits) {
-				this.waits.add(new long[] { before, took });
+				this.waits.add(new long[] { before, took, (decision != null && decision.permitted()) ? 1 : 0 });
+			}
+		}
+
+		/** How many calls were admitted of those that were asked for in a time. */
+		long admitted(long from, long to) {
+			synchronized (this.waits) {
+				return this.waits.stream()
+					.filter((wait) -> wait[0] - from >= 0 && wait[0] - to <= 0)
+					.mapToLong((wait) -> wait[2])
+					.sum();
 			}
 		}
 

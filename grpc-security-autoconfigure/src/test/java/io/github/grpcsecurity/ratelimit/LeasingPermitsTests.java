@@ -277,7 +277,7 @@ class LeasingPermitsTests {
 			this.store.silent = true;
 			CompletableFuture<RateLimitDecision> late = ask(this.leases, permits("a", rule));
 			late.cancel(false);
-			this.leases.overdrawn(permits("a", rule).get(0));
+			this.leases.overdrawn(permits("a", rule).get(0), true);
 			this.store.answer();
 			this.store.silent = false;
 
@@ -286,7 +286,7 @@ class LeasingPermitsTests {
 			assertThat(this.store.taken(rule.name())).isEqualTo(1);
 		}
 
-		this.leases.overdrawn(permits("a", this.slow).get(0));
+		this.leases.overdrawn(permits("a", this.slow).get(0), true);
 		int admitted = 0;
 		while (admitted(this.slow)) {
 			admitted++;
@@ -298,13 +298,28 @@ class LeasingPermitsTests {
 	void overdrawnWhenItHappensAllTheTimeThenNobodyIsLockedOutForLongerThanABurst() {
 		admitted(this.slow);
 		for (int i = 0; i < 1000; i++) {
-			this.leases.overdrawn(permits("a", this.slow).get(0));
+			this.leases.overdrawn(permits("a", this.slow).get(0), true);
 		}
 		this.clock.advance(Duration.ofHours(1));
 		admitted(this.slow);
 
 		this.clock.advance(Duration.ofMinutes(24));
 		assertThat(admitted(this.slow)).isTrue();
+	}
+
+	@Test
+	void sweepWhenAKeyHasStillToPayThenItIsKeptUntilTimeHasPaid() {
+		admitted(this.slow);
+		for (int i = 0; i < 2; i++) {
+			this.leases.overdrawn(permits("a", this.slow).get(0), true);
+		}
+		this.clock.advance(Duration.ofMinutes(23));
+		this.timer.sweep.run();
+		assertThat(this.leases.size()).isEqualTo(1);
+
+		this.clock.advance(Duration.ofMinutes(1));
+		this.timer.sweep.run();
+		assertThat(this.leases.size()).isZero();
 	}
 
 	@Test

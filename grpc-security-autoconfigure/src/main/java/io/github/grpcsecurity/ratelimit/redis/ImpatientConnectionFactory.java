@@ -38,7 +38,7 @@ final class ImpatientConnectionFactory {
 	 * destroyed; the original itself where nobody can tell what it connects to
 	 */
 	static LettuceConnectionFactory of(LettuceConnectionFactory original, Duration patience) {
-		AbstractRedisClient client = original.getNativeClient();
+		AbstractRedisClient client = original.isRunning() ? original.getNativeClient() : null;
 		if (client == null) {
 			return original;
 		}

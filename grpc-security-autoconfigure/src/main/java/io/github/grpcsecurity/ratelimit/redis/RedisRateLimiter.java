@@ -38,6 +38,7 @@ import io.github.grpcsecurity.ratelimit.LeasablePermits;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
+import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
 import io.lettuce.core.AbstractRedisClient;
 import io.lettuce.core.RedisChannelHandler;
 import io.lettuce.core.RedisConnectionStateListener;
@@ -87,10 +88,15 @@ public final class RedisRateLimiter implements LeasablePermits {
 	/** So many keys most likely meet all nodes of a cluster. */
 	private static final int WARM_UP_KEYS = 16;
 
+	private static final long WARM_UP_MILLIS = 100;
+
 	/** So many keys can owe something that Redis has not heard of. */
 	private static final int MAX_OWED = 100_000;
 
 	private static final long FORGET_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
+
+	/** How often to ask all nodes of a cluster who is who, while one does not answer. */
+	private static final long REFRESH_INTERVAL_NANOS = Duration.ofSeconds(2).toNanos();
 
 	private static final long WARN_INTERVAL_NANOS = Duration.ofMinutes(1).toNanos();
 
@@ -120,6 +126,8 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	private final AtomicLong nextWarning = new AtomicLong(System.nanoTime());
 
+	private volatile long nextRefresh = System.nanoTime();
+
 	private final AtomicLong nextForgetting = new AtomicLong(System.nanoTime());
 
 	/**
@@ -134,6 +142,9 @@ public final class RedisRateLimiter implements LeasablePermits {
 			RedisRateLimiter.this.givingBack.forEach(Runnable::run);
 		}
 	};
+
+	// Guarded by this: the one of the application, and the one that is used
+	private @Nullable AbstractRedisClient originalClient;
 
 	// Guarded by this
 	private @Nullable AbstractRedisClient client;
@@ -208,8 +219,12 @@ public final class RedisRateLimiter implements LeasablePermits {
 		LettuceConnectionFactory factory = factory();
 		RedisClusterClient cluster = null;
 		if (factory.getNativeClient() instanceof RedisClusterClient client) {
-			// Another node may have taken over; the next attempt will know
-			client.refreshPartitionsAsync();
+			long now = System.nanoTime();
+			if (now - this.nextRefresh >= 0) {
+				// Another node may have taken over; the next attempt will know
+				this.nextRefresh = now + REFRESH_INTERVAL_NANOS;
+				client.refreshPartitionsAsync();
+			}
 			cluster = client;
 		}
 		RedisConnection opened = factory.getConnection();
@@ -230,17 +245,25 @@ public final class RedisRateLimiter implements LeasablePermits {
 		}
 	}
 
+	@SuppressWarnings("ReferenceEquality")
 	private synchronized LettuceConnectionFactory factory() {
 		if (this.closed) {
 			throw new IllegalStateException("No longer in use");
 		}
+		AbstractRedisClient original = this.connectionFactory.getNativeClient();
 		LettuceConnectionFactory factory = this.ownFactory;
+		if (factory != null && original != this.originalClient) {
+			// The application has stopped its factory, and with it the threads of both
+			factory.destroy();
+			factory = null;
+		}
 		if (factory == null) {
 			factory = ImpatientConnectionFactory.of(this.connectionFactory, PATIENCE);
+			this.originalClient = original;
 			this.ownFactory = factory.equals(this.connectionFactory) ? null : factory;
 		}
 		AbstractRedisClient current = factory.getNativeClient();
-		if (current != null && !current.equals(this.client)) {
+		if (current != null && current != this.client) {
 			current.addListener(this.disconnected);
 			this.client = current;
 		}
@@ -271,12 +294,17 @@ public final class RedisRateLimiter implements LeasablePermits {
 				}
 			});
 		}
-		for (byte[] key : others) {
-			// Calls must not be late because they are the first ones to a node
-			CompletionStage<?> warm = run(candidate, this.gcra, List.of(key), PROBE);
-			warm.whenComplete((reply, failure) -> logger.trace("A node is warmed up", failure));
-		}
-		return answer;
+		return answer.thenCompose((answering) -> warmUp(answering, others));
+	}
+
+	/** Calls must not be late because they are the first ones to a node. */
+	private CompletionStage<Connection> warmUp(Connection connection, List<byte[]> keys) {
+		CompletableFuture<?>[] answers = keys.stream()
+			.map((key) -> run(connection, this.gcra, List.of(key), PROBE).exceptionally((failure) -> List.of()))
+			.toArray(CompletableFuture<?>[]::new);
+		return CompletableFuture.allOf(answers)
+			.completeOnTimeout(null, WARM_UP_MILLIS, TimeUnit.MILLISECONDS)
+			.thenApply((nothing) -> connection);
 	}
 
 	@Override
@@ -350,34 +378,25 @@ public final class RedisRateLimiter implements LeasablePermits {
 			keys.add(key(permit.rule(), permit.key()));
 		}
 		Collection<List<Integer>> groups = groups(current, keys);
-		if (groups.size() > 1) {
-			return tryAcquire(current, permits, keys, groups);
-		}
-		CompletableFuture<List<Object>> sent = take(current, permits, keys);
-		CompletableFuture<RateLimitDecision> answer = sent.thenApply((reply) -> {
-			RateLimitDecision decision = RateLimitDecision.of(permits, debts(reply, permits.size()));
-			check(decision, reply);
-			return decision;
-		});
-		CompletionStage<RateLimitDecision> end = answer;
-		end.whenComplete((decision, failure) -> {
-			if (answer.isCancelled()) {
-				sent.cancel(false);
-			}
-		});
-		return answer;
+		return tryAcquire(current, permits, keys, groups);
 	}
 
-	/** Asks several nodes, which know nothing of each other. */
+	/**
+	 * Asks one node, or several that know nothing of each other. If the call does not
+	 * wait for the answer and was counted in this server instead, what is taken late
+	 * stays taken, for it is owed. Else what has not been sent yet is called off.
+	 */
 	private CompletionStage<RateLimitDecision> tryAcquire(Connection current, List<RateLimitPermit> permits,
 			List<byte[]> keys, Collection<List<Integer>> groups) {
 		Gcra.Debt[] debts = new Gcra.Debt[permits.size()];
-		// What a node took is to be given back unless all of them take
+		// What a node took is to be given back if another one refuses
 		Queue<RateLimitPermit> taken = new ConcurrentLinkedQueue<>();
 		List<CompletableFuture<?>> answers = new ArrayList<>();
+		List<Runnable> cancels = new ArrayList<>();
 		for (List<Integer> group : groups) {
 			List<RateLimitPermit> asked = select(permits, group);
 			CompletableFuture<List<Object>> sent = take(current, asked, select(keys, group));
+			cancels.add(() -> sent.cancel(false));
 			answers.add(sent.thenAccept((reply) -> {
 				List<Gcra.Debt> before = debts(reply, asked.size());
 				RateLimitDecision decision = RateLimitDecision.of(asked, before);
@@ -395,19 +414,21 @@ public final class RedisRateLimiter implements LeasablePermits {
 		CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
 		CompletionStage<Void> end = all;
 		end.whenComplete((nothing, failure) -> {
-			RateLimitDecision decision = (failure == null) ? RateLimitDecision.of(permits, List.of(debts)) : null;
-			if (decision == null || !decision.permitted() || !answer.complete(decision)) {
-				try {
-					giveBack(taken);
-				}
-				finally {
-					if (decision != null) {
-						answer.complete(decision);
-					}
-					else if (failure != null) {
-						answer.completeExceptionally(failure);
-					}
-				}
+			if (failure != null) {
+				answer.completeExceptionally(failure);
+				return;
+			}
+			RateLimitDecision decision = RateLimitDecision.of(permits, List.of(debts));
+			answer.complete(decision);
+			if (!decision.permitted()) {
+				giveBack(taken);
+			}
+		});
+		CompletionStage<RateLimitDecision> given = answer;
+		given.whenComplete((decision, failure) -> {
+			if (answer.isCancelled()
+					&& permits.stream().noneMatch((permit) -> permit.rule().onFailure() == OnFailure.LOCAL)) {
+				cancels.forEach(Runnable::run);
 			}
 		});
 		return answer;
@@ -425,7 +446,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private CompletableFuture<List<Object>> take(Connection current, List<RateLimitPermit> permits, List<byte[]> keys) {
 		long now = System.nanoTime();
 		List<byte[]> arguments = new ArrayList<>(7 * permits.size());
-		Map<String, Long> told = Map.of();
+		Map<String, Long> told = new HashMap<>();
 		for (RateLimitPermit permit : permits) {
 			Gcra gcra = permit.rule().gcra();
 			Gcra.Debt price = gcra.price(permit.cost());
@@ -435,28 +456,43 @@ public final class RedisRateLimiter implements LeasablePermits {
 			arguments.add(bytes(price.fraction()));
 			arguments.add(bytes(gcra.toleranceWhole()));
 			arguments.add(bytes(gcra.toleranceFraction()));
-			Long until = null;
-			if (!this.owed.isEmpty()) {
-				String name = name(permit.rule(), permit.key());
-				until = this.owed.remove(name);
-				if (until != null) {
-					told = told.isEmpty() ? new HashMap<>() : told;
-					told.put(name, until);
-				}
-			}
-			arguments.add(bytes((until != null) ? Math.max(0, (until - now) / 1000) : 0));
+			arguments.add(bytes(owed(permit.rule(), permit.key(), now, told)));
 		}
 		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments);
-		if (!told.isEmpty()) {
-			Map<String, Long> again = told;
-			CompletionStage<List<Object>> end = sent;
-			end.whenComplete((reply, failure) -> {
-				if (failure != null) {
-					again.forEach(this.owed::putIfAbsent);
-				}
-			});
-		}
+		rememberUnlessHeard(told, sent);
 		return sent;
+	}
+
+	/** What a key owes that Redis has not heard of, in microseconds. */
+	private long owed(RateLimitRule rule, String key, long now, Map<String, Long> told) {
+		if (this.owed.isEmpty()) {
+			return 0;
+		}
+		String name = name(rule, key);
+		Long until = this.owed.remove(name);
+		if (until == null) {
+			return 0;
+		}
+		told.put(name, until);
+		return Math.max(0, (until - now) / 1000);
+	}
+
+	private void rememberUnlessHeard(Map<String, Long> told, CompletionStage<?> sent) {
+		if (told.isEmpty()) {
+			return;
+		}
+		sent.whenComplete((reply, failure) -> {
+			if (failure != null) {
+				told.forEach(this.owed::putIfAbsent);
+			}
+		});
+	}
+
+	@Override
+	public void overdrawn(RateLimitPermit permit, boolean asked) {
+		for (long left = asked ? 0 : permit.cost(); left > 0; left -= MAX_BATCH) {
+			draw(List.of(new Draw(permit.rule(), permit.key(), 1, Math.min(left, MAX_BATCH), 0, 0, 0)));
+		}
 	}
 
 	@Override
@@ -488,8 +524,10 @@ public final class RedisRateLimiter implements LeasablePermits {
 		}
 		List<CompletableFuture<Grant>> grants = new ArrayList<>(Collections.nCopies(draws.size(), NO_GRANT));
 		for (List<Integer> group : groups(current, keys)) {
+			Map<String, Long> told = new HashMap<>();
 			CompletableFuture<List<Object>> sent = run(current, this.lease, select(keys, group),
-					leaseArguments(select(draws, group)));
+					leaseArguments(select(draws, group), told));
+			rememberUnlessHeard(told, sent);
 			for (int i = 0; i < group.size(); i++) {
 				int at = 3 * i;
 				grants.set(group.get(i), sent.thenApply((reply) -> new Grant(number(reply, at),
@@ -645,13 +683,15 @@ public final class RedisRateLimiter implements LeasablePermits {
 		return this.keyPrefix + '{' + rule.name() + ':' + key + '}';
 	}
 
-	private static List<byte[]> leaseArguments(List<Draw> draws) {
+	private List<byte[]> leaseArguments(List<Draw> draws, Map<String, Long> told) {
+		long now = System.nanoTime();
 		List<byte[]> arguments = new ArrayList<>(10 * draws.size());
 		for (Draw draw : draws) {
 			Gcra gcra = draw.rule().gcra();
 			Gcra.Debt price = gcra.price(1);
 			long[] numbers = { gcra.limit(), price.whole(), price.fraction(), gcra.toleranceWhole(),
-					gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(), draw.giveBack(), draw.owed() };
+					gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(), draw.giveBack(),
+					Math.max(draw.owed(), owed(draw.rule(), draw.key(), now, told)) };
 			for (long number : numbers) {
 				arguments.add(bytes(number));
 			}

@@ -71,6 +71,10 @@ class RedisAccessListIT {
 	}
 
 	private RedisRateLimiter limiter(String keys, List<String> commands) {
+		return limiter(keys, commands, 0);
+	}
+
+	private RedisRateLimiter limiter(String keys, List<String> commands, int database) {
 		admin.flushall();
 		admin.scriptFlush();
 		List<String> words = new ArrayList<>(List.of("SETUSER", "bank", "reset", "on", ">secret", keys, "-@all"));
@@ -81,6 +85,7 @@ class RedisAccessListIT {
 		RedisStandaloneConfiguration configuration = new RedisStandaloneConfiguration("127.0.0.1", server.port());
 		configuration.setUsername("bank");
 		configuration.setPassword("secret");
+		configuration.setDatabase(database);
 		this.connectionFactory = new LettuceConnectionFactory(configuration);
 		this.connectionFactory.afterPropertiesSet();
 		this.connectionFactory.start();
@@ -109,6 +114,19 @@ class RedisAccessListIT {
 		for (String key : admin.keys("*")) {
 			assertThat(admin.pttl(key)).isPositive();
 		}
+	}
+
+	@Test
+	void useWhenDatabaseIsAnotherThenItMayBeSelected() {
+		List<String> more = new ArrayList<>(DOCUMENTED);
+		more.add("+select");
+		RedisRateLimiter limiter = limiter("~grpc-security:*", more, 1);
+		use(limiter);
+		limiter.close();
+
+		RedisRateLimiter refused = limiter("~grpc-security:*", DOCUMENTED, 1);
+		assertThatThrownBy(() -> use(refused)).isNotNull();
+		refused.close();
 	}
 
 	@ParameterizedTest

@@ -138,6 +138,11 @@ class RedisRateLimiterIT {
 			for (int step = 0; step < 6; step++) {
 				now += step(random, rules.get(0).gcra());
 				clock.set(now * 1000);
+				if (random.nextInt(8) == 0) {
+					// The numbers of a rule change while the server runs
+					int changed = random.nextInt(rules.size());
+					rules.set(changed, randomRule(random, "r" + changed));
+				}
 				String key = (random.nextInt(4) == 0) ? "b" : "a";
 				List<RateLimitPermit> permits = rules.stream()
 					.map((rule) -> random.nextBoolean() ? new RateLimitPermit(rule, key)
@@ -178,11 +183,14 @@ class RedisRateLimiterIT {
 				Gcra.Debt after;
 				boolean written;
 				if (random.nextInt(4) == 0) {
-					RateLimitDecision decision = RateLimitDecision.of(permits("a", rule), List.of(debt));
+					long owed = random.nextBoolean() ? 0
+							: (long) (random.nextDouble() * Math.min(2L * gcra.toleranceWhole(), 1_000_000_000));
+					Gcra.Debt told = (debt.whole() < owed) ? gcra.debt(owed, 0) : debt;
+					RateLimitDecision decision = RateLimitDecision.of(permits("a", rule), List.of(told));
 					decisions.add(decision);
-					script.call(now, schedule + ":", permits("a", rule));
+					script.call(now, schedule + ":", permits("a", rule), owed);
 					after = decision.results().get(0).debt();
-					written = !decision.results().get(0).denied();
+					written = !decision.results().get(0).denied() || !after.equals(debt);
 				}
 				else {
 					Draw draw = randomDraw(random, rule);
@@ -360,6 +368,50 @@ class RedisRateLimiterIT {
 		assertThat(decide(connected("test:"), permits("a", rule)).permitted()).isFalse();
 		redis.del("test:{r:a}");
 		assertThat(decide(this.limiter, permits("a", rule)).results().get(0).remaining()).isEqualTo(4);
+	}
+
+	@Test
+	void overdrawnWhenItWasNotAskedForThenItIsTakenAllTheSame() {
+		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
+		this.limiter.overdrawn(new RateLimitPermit(rule, "a", 3), false);
+		// What was asked for has been taken, or will be
+		this.limiter.overdrawn(new RateLimitPermit(rule, "a", 3), true);
+
+		Awaitility.await()
+			.until(() -> decide(this.limiter, List.of(new RateLimitPermit(rule, "a", 0))).results()
+				.get(0)
+				.remaining() == 2);
+	}
+
+	@Test
+	void countedWhenPermitsAreDrawnInAdvanceThenRedisHearsOfIt() {
+		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
+		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(4));
+
+		assertThat(get(this.limiter.draw(List.of(new Draw(rule, "a", 1, 5, 0, 0, 0))).get(0)).permits()).isEqualTo(1);
+	}
+
+	@Test
+	void connectWhenTheApplicationHasRestartedItsFactoryThenConnectsWithIt() {
+		LettuceConnectionFactory factory = new LettuceConnectionFactory(
+				new RedisStandaloneConfiguration("127.0.0.1", server.port()));
+		factory.afterPropertiesSet();
+		factory.start();
+		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
+		try (RedisRateLimiter restarted = new RedisRateLimiter(factory, "test:", threads.executor())) {
+			get(restarted.connect(List.of()));
+			assertThat(decide(restarted, permits("a", rule)).permitted()).isTrue();
+
+			factory.stop();
+			assertThat(restarted.connect(List.of()).toCompletableFuture()).failsWithin(Duration.ofSeconds(10));
+			factory.start();
+
+			get(restarted.connect(List.of()));
+			assertThat(decide(restarted, permits("a", rule)).permitted()).isTrue();
+		}
+		finally {
+			factory.destroy();
+		}
 	}
 
 	@Test

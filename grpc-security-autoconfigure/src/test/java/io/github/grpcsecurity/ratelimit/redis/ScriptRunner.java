@@ -127,6 +127,11 @@ final class ScriptRunner {
 	}
 
 	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits) {
+		call(nowMicros, keyPrefix, permits, 0);
+	}
+
+	/** A call whose keys owe something that the store has not heard of. */
+	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits, long owed) {
 		long now = EPOCH + nowMicros;
 		this.arguments.add(Long.toString(now / 1_000_000));
 		this.arguments.add(Long.toString(now % 1_000_000));
@@ -140,7 +145,7 @@ final class ScriptRunner {
 			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
-			this.arguments.add("0");
+			this.arguments.add(Long.toString(owed));
 		}
 		this.calls.add(permits);
 	}
