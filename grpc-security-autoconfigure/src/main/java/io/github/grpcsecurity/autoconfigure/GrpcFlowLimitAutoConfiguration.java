@@ -1,14 +1,10 @@
 package io.github.grpcsecurity.autoconfigure;
 
-import java.util.List;
-
 import io.github.grpcsecurity.ratelimit.ConcurrencyLimiter;
 import io.github.grpcsecurity.ratelimit.ConcurrencyMetrics;
-import io.github.grpcsecurity.ratelimit.ConcurrencyRule;
 import io.github.grpcsecurity.ratelimit.ConcurrencyStage;
 import io.github.grpcsecurity.ratelimit.MessageLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
-import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;

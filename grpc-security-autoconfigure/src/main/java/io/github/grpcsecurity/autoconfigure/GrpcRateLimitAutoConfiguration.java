@@ -1,7 +1,5 @@
 package io.github.grpcsecurity.autoconfigure;
 
-import java.util.List;
-
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Store;
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;

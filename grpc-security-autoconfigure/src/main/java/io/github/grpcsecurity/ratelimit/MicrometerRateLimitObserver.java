@@ -13,7 +13,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 /**
  * Counts what each rule does, as {@code grpc.security.rate-limit} with the tags
  * {@code rule} and {@code outcome}. Names of callers are in no tag, so the number of
- * meters is fixed.
+ * meters is that of the rules; those of a rule that is removed stay, and stand still.
  *
  * @since 0.1.0
  */
