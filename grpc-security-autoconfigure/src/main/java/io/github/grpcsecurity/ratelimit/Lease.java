@@ -336,6 +336,8 @@ final class Lease<W> {
 	synchronized void owes(Gcra.Debt other, long now) {
 		this.owed = other.whole();
 		this.owedAt = now;
+		// That count has charged for all that was handed out, this as well
+		this.due = 0;
 	}
 
 	/** How many permits are held. */

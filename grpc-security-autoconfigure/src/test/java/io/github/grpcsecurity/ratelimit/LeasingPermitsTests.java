@@ -323,6 +323,19 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void countedWhenALateCallIsPartOfTheCountThenItIsPaidForOnce() {
+		Gcra gcra = this.slow.gcra();
+		admitted(this.slow);
+		this.leases.overdrawn(permits("a", this.slow).get(0), true);
+		this.leases.counted(permits("a", this.slow).get(0), gcra.price(2));
+
+		for (int i = 0; i < 3; i++) {
+			assertThat(admitted(this.slow)).isTrue();
+		}
+		assertThat(admitted(this.slow)).isFalse();
+	}
+
+	@Test
 	void countedWhenPermitsAreNotLeasedThenTheStoreHearsOfItAtOnce() {
 		LeasingPermits small = leases(1);
 		ask(small, permits("a", this.slow)).join();

@@ -58,15 +58,20 @@ class AccountsService extends AccountsGrpc.AccountsImplBase {
 				.build());
 			replies.onCompleted();
 		}
-		catch (Ledger.InsufficientFundsException ex) {
-			replies.onError(Status.FAILED_PRECONDITION.withDescription("insufficient funds").asRuntimeException());
+		catch (RuntimeException ex) {
+			replies.onError(notBooked(ex));
 		}
-		catch (Ledger.UnknownAccountException ex) {
-			replies.onError(Status.NOT_FOUND.withDescription("no such account").asRuntimeException());
+	}
+
+	private static RuntimeException notBooked(RuntimeException ex) {
+		if (ex instanceof Ledger.InsufficientFundsException) {
+			return Status.FAILED_PRECONDITION.withDescription("insufficient funds").asRuntimeException();
 		}
-		catch (IllegalArgumentException ex) {
-			replies.onError(Status.INVALID_ARGUMENT.withDescription(ex.getMessage()).asRuntimeException());
+		if (ex instanceof Ledger.UnknownAccountException) {
+			return Status.NOT_FOUND.withDescription("no such account").asRuntimeException();
 		}
+		return (ex instanceof IllegalArgumentException)
+				? Status.INVALID_ARGUMENT.withDescription(ex.getMessage()).asRuntimeException() : ex;
 	}
 
 	@Override
@@ -87,11 +92,22 @@ class AccountsService extends AccountsGrpc.AccountsImplBase {
 
 			private long total;
 
+			private boolean failed;
+
 			@Override
 			public void onNext(Transaction transaction) {
-				AccountsService.this.ledger.book(transaction);
-				this.imported++;
-				this.total += transaction.getAmount();
+				if (this.failed) {
+					return;
+				}
+				try {
+					AccountsService.this.ledger.book(transaction);
+					this.imported++;
+					this.total += transaction.getAmount();
+				}
+				catch (RuntimeException ex) {
+					this.failed = true;
+					replies.onError(notBooked(ex));
+				}
 			}
 
 			@Override
@@ -102,6 +118,9 @@ class AccountsService extends AccountsGrpc.AccountsImplBase {
 
 			@Override
 			public void onCompleted() {
+				if (this.failed) {
+					return;
+				}
 				replies.onNext(ImportSummary.newBuilder().setImported(this.imported).setTotal(this.total).build());
 				replies.onCompleted();
 			}
