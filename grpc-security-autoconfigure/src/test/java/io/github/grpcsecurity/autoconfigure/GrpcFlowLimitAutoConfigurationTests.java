@@ -335,7 +335,8 @@ class GrpcFlowLimitAutoConfigurationTests {
 			.withPropertyValues(rule("concurrency=5"), PREFIX + "rules[1].name=server", PREFIX + "rules[1].key=peer",
 					PREFIX + "rules[1].limit=5")
 			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
-				.hasMessageContaining("rules[1].name"));
+				.hasMessageContaining("rules[0].name")
+				.hasMessageContaining("Another rule has the name 'server' already"));
 	}
 
 }

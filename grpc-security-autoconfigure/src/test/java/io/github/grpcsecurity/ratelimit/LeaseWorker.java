@@ -84,6 +84,8 @@ public final class LeaseWorker {
 
 		private final int servers;
 
+		private long operationsBefore;
+
 		private volatile long started;
 
 		private volatile long end;
@@ -120,6 +122,7 @@ public final class LeaseWorker {
 		}
 
 		void start(Duration duration) {
+			this.operationsBefore = limiterOperations();
 			this.started = System.nanoTime();
 			this.end = this.started + duration.toNanos();
 			this.threads = new ArrayList<>();
@@ -215,7 +218,12 @@ public final class LeaseWorker {
 			return values.stream().sorted().skip(values.size() * 99L / 100).findFirst().orElse(0L);
 		}
 
+		/** Commands since the start, without those that connected. */
 		long operations() {
+			return limiterOperations() - this.operationsBefore;
+		}
+
+		private long limiterOperations() {
 			return this.limiters.stream().mapToLong(FailoverRateLimiter::operations).sum();
 		}
 
