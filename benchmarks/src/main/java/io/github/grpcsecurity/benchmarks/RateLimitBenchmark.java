@@ -72,8 +72,8 @@ public class RateLimitBenchmark {
 				Status.Code.RESOURCE_EXHAUSTED);
 		Duration budget = Duration.ofSeconds(1);
 		RedisRateLimiter redis = new RedisRateLimiter(this.connectionFactory, "benchmark:", Runnable::run);
-		SharedPermits shared = this.variant.equals("round-trip") ? redis
-				: new LeasingPermits(redis, Duration.ofSeconds(1), 0.1, budget, 1000, this.timer, Runnable::run, System::nanoTime);
+		SharedPermits shared = this.variant.equals("round-trip") ? redis : new LeasingPermits(redis,
+				Duration.ofSeconds(1), 0.1, budget, 1000, this.timer, Runnable::run, System::nanoTime);
 		this.limiter = new FailoverRateLimiter(shared, new InMemoryRateLimiter(1000, System::nanoTime), List.of(rule),
 				1, budget, this.timer, System::nanoTime);
 		while (this.limiter.fallbackActive()) {
