@@ -105,8 +105,9 @@ class LeaseOutageIT {
 			// The burst was used up before; each server may hold a tenth of it
 			assertThat(load.admitted(lost, back))
 				.isLessThanOrEqualTo((long) (LIMIT * 1.1 * (back - lost) / 1e9) + 2 * 100);
-			// No timer is more punctual than the machine allows
-			assertThat(p99).isLessThanOrEqualTo(BUDGET.toNanos() / 1000 + control.p99Micros());
+			// No timer is more punctual than the machine allows, and then there is to
+			// decide
+			assertThat(p99).isLessThanOrEqualTo(BUDGET.toNanos() / 1000 + control.p99Micros() + 2000);
 			// The meter that tells of it
 			assertThat(noticed).isLessThan(1000);
 			assertThat(recovery).isLessThan(1000);
