@@ -5,8 +5,6 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -50,17 +48,21 @@ public final class TestRedis implements AutoCloseable {
 
 	/** Reserves a port on which nothing listens until {@link #restart()}. */
 	public static TestRedis notStarted(String... options) {
-		try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-			return new TestRedis(socket.getLocalPort(), List.of(options));
-		}
-		catch (IOException ex) {
-			throw new UncheckedIOException(ex);
-		}
+		return new TestRedis(TestPorts.next(), List.of(options));
 	}
 
-	/** The same port, with other options. */
-	TestRedis with(String... options) {
-		return new TestRedis(this.port, List.of(options));
+	/**
+	 * A node of a cluster that is to be formed, not yet started; to clients it names
+	 * another port.
+	 */
+	static TestRedis clusterNode(int announcedPort, Path directory) {
+		int port = TestPorts.next();
+		return new TestRedis(port,
+				List.of("--cluster-enabled", "yes", "--cluster-config-file", directory.resolve("nodes.conf").toString(),
+						"--dir", directory.toString(), "--cluster-require-full-coverage", "no",
+						"--cluster-node-timeout", "2000", "--cluster-announce-ip", "127.0.0.1",
+						"--cluster-announce-port", Integer.toString(announcedPort), "--cluster-announce-bus-port",
+						Integer.toString(port + TestPorts.REDIS_BUS_OFFSET)));
 	}
 
 	/** Starts a sentinel that promotes a replica soon after its master is gone. */

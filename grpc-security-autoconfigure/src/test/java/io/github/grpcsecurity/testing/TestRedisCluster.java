@@ -3,7 +3,6 @@ package io.github.grpcsecurity.testing;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -20,9 +19,6 @@ import io.lettuce.core.cluster.SlotHash;
 
 /** Three Redis on loopback ports that share the slots of a cluster. */
 public final class TestRedisCluster implements AutoCloseable {
-
-	/** The port of a node's bus is that much higher. */
-	private static final int BUS_OFFSET = 10_000;
 
 	private static final int NODES = 3;
 
@@ -53,25 +49,11 @@ public final class TestRedisCluster implements AutoCloseable {
 	private TestRedis addNode() throws IOException {
 		TestTcpProxy proxy = TestTcpProxy.toBeNamed();
 		this.proxies.add(proxy);
-		TestRedis node = node(proxy.port());
+		TestRedis node = TestRedis.clusterNode(proxy.port(), Files.createTempDirectory("test-redis"));
 		node.restart();
 		proxy.target(node.port());
 		this.nodes.add(node);
 		return node;
-	}
-
-	private TestRedis node(int announcedPort) throws IOException {
-		while (true) {
-			Path configuration = Files.createTempDirectory("test-redis").resolve("nodes.conf");
-			TestRedis node = TestRedis.notStarted();
-			if (node.port() + BUS_OFFSET <= 65_535) {
-				return node.with("--cluster-enabled", "yes", "--cluster-config-file", configuration.toString(), "--dir",
-						configuration.getParent().toString(), "--cluster-require-full-coverage", "no",
-						"--cluster-node-timeout", "2000", "--cluster-announce-ip", "127.0.0.1",
-						"--cluster-announce-port", Integer.toString(announcedPort), "--cluster-announce-bus-port",
-						Integer.toString(node.port() + BUS_OFFSET));
-			}
-		}
 	}
 
 	private void join() {

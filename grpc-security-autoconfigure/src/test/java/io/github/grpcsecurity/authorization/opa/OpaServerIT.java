@@ -3,7 +3,6 @@ package io.github.grpcsecurity.authorization.opa;
 import java.io.File;
 import java.io.IOException;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -24,6 +23,7 @@ import io.github.grpcsecurity.testing.CallType;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.RecordingObserver;
+import io.github.grpcsecurity.testing.TestPorts;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.Metadata;
@@ -182,9 +182,7 @@ class OpaServerIT {
 
 	private void start(String policy) throws IOException, InterruptedException {
 		if (this.port == 0) {
-			try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-				this.port = free.getLocalPort();
-			}
+			this.port = TestPorts.next();
 		}
 		Path file = this.directory.resolve(policy);
 		Files.write(file, getClass().getResourceAsStream("/opa/" + policy).readAllBytes());
