@@ -198,9 +198,8 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 
 	@Override
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits, Duration waited) {
-		RateLimitDecision known = this.shared.atHand(permits);
+		RateLimitDecision known = atHand(permits);
 		if (known != null) {
-			charge(known, permits);
 			return CompletableFuture.completedFuture(known);
 		}
 		if (this.open.get() > 0) {
@@ -211,6 +210,14 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			}
 		}
 		return ask(permits, waited);
+	}
+
+	private @Nullable RateLimitDecision atHand(List<RateLimitPermit> permits) {
+		RateLimitDecision known = this.shared.atHand(permits);
+		if (known != null && known.permitted()) {
+			follow(known, permits);
+		}
+		return known;
 	}
 
 	private CompletionStage<RateLimitDecision> ask(List<RateLimitPermit> permits, Duration waited) {
@@ -229,11 +236,11 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		RateLimitDecision here = fallback(lost, Reason.OUTAGE);
 		List<RateLimitPermit> others = permits.stream().filter((permit) -> !lost.contains(permit)).toList();
 		if (!here.permitted() || others.isEmpty()) {
+			tell(lost, here.permitted());
 			return CompletableFuture.completedFuture(here);
 		}
-		RateLimitDecision known = this.shared.atHand(others);
+		RateLimitDecision known = atHand(others);
 		if (known != null) {
-			charge(known, others);
 			return CompletableFuture.completedFuture(joined(lost, here, known));
 		}
 		return ask(others, waited).thenApply((there) -> joined(lost, here, there));
@@ -243,7 +250,25 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		if (!there.permitted()) {
 			giveBack(lost, here);
 		}
+		tell(lost, there.permitted());
 		return here.with(there);
+	}
+
+	/**
+	 * Or the end of an outage would hand everybody a new burst. What the store knew is
+	 * told as well, for it may have lost its data.
+	 */
+	private void tell(List<RateLimitPermit> lost, boolean taken) {
+		for (RateLimitPermit permit : lost) {
+			RateLimitRule standIn = standIn(permit.rule());
+			if (standIn != null) {
+				RateLimitPermit share = new RateLimitPermit(standIn, permit.key(), permit.cost());
+				OutageDebt debt = this.local.outageDebt(share, taken, this.servers);
+				if (!debt.paid()) {
+					this.shared.counted(permit, debt);
+				}
+			}
+		}
 	}
 
 	private void giveBack(List<RateLimitPermit> permits, RateLimitDecision decision) {
@@ -337,34 +362,37 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			}
 		}
 		RateLimitDecision decision = this.local.decide(counted);
-		for (int i = 0; i < asked.size(); i++) {
-			RateLimitDecision.Result result = decision.results().get(i);
-			if (reason == Reason.OUTAGE) {
-				// Or the end of an outage would hand everybody a new burst
-				this.shared.counted(asked.get(i), result.debt());
+		if (reason != Reason.OUTAGE && decision.permitted()) {
+			List<RateLimitPermit> handedOut = new ArrayList<>(asked.size());
+			for (int i = 0; i < asked.size(); i++) {
+				if (!decision.results().get(i).denied()) {
+					handedOut.add(asked.get(i));
+				}
 			}
-			else if (decision.permitted() && !result.denied()) {
-				this.shared.overdrawn(asked.get(i), reason == Reason.LATE);
-			}
+			this.shared.overdrawn(permits, handedOut, reason == Reason.LATE);
 		}
 		return decision.asFallback();
 	}
 
 	/**
-	 * Keeps the stand-ins up to date, or a failure would hand everybody a new burst. What
-	 * others have taken counts as well: a debt is a time, and the same for all.
+	 * Keeps the stand-ins up to date, or a failure would hand everybody a new burst: a
+	 * debt is a time, the same by the whole limit and by a share of it.
 	 */
-	private void charge(RateLimitDecision decision, List<RateLimitPermit> permits) {
-		if (!decision.permitted()) {
-			return;
-		}
+	private void follow(RateLimitDecision decision, List<RateLimitPermit> permits) {
 		List<RateLimitDecision.Result> results = decision.results();
-		for (int i = 0; i < permits.size(); i++) {
+		boolean outage = this.open.get() > 0;
+		for (int i = 0; i < permits.size() && results.size() == permits.size(); i++) {
 			RateLimitPermit permit = permits.get(i);
 			RateLimitRule standIn = standIn(permit.rule());
-			RateLimitDecision.Result result = results.get(i);
-			if (standIn != null && !result.denied()) {
-				this.local.charge(new RateLimitPermit(standIn, permit.key(), permit.cost()), result.debt());
+			if (standIn == null) {
+				continue;
+			}
+			RateLimitPermit share = new RateLimitPermit(standIn, permit.key(), permit.cost());
+			if (outage) {
+				this.local.followAtLeast(share, results.get(i).debt());
+			}
+			else {
+				this.local.follow(share, results.get(i).debt());
 			}
 		}
 	}
@@ -564,7 +592,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			}
 			succeeded(this.permits);
 			try {
-				charge(decision, this.permits);
+				follow(decision, this.permits);
 			}
 			finally {
 				this.answer.complete(decision);

@@ -10,7 +10,6 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
-import java.util.function.UnaryOperator;
 
 import org.jspecify.annotations.Nullable;
 
@@ -80,19 +79,19 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		int[] places = lock(permits);
 		try {
 			long now = now();
-			List<RunningDebt> entries = new ArrayList<>(permits.size());
+			List<Entry> entries = new ArrayList<>(permits.size());
 			List<Gcra.Debt> debts = new ArrayList<>(permits.size());
 			for (RateLimitPermit permit : permits) {
-				RunningDebt entry = stripe(permit).entry(permit, now);
+				Entry entry = stripe(permit).entry(permit, now);
 				entries.add(entry);
-				debts.add(entry.debt(permit.rule().gcra(), now));
+				debts.add(entry.debt.debt(permit.rule().gcra(), now));
 			}
 			RateLimitDecision decision = RateLimitDecision.of(permits, debts);
 			if (take && decision.permitted()) {
 				for (int i = 0; i < entries.size(); i++) {
 					RateLimitDecision.Result result = decision.results().get(i);
 					if (!result.denied()) {
-						entries.get(i).owes(result.debt(), now);
+						entries.get(i).debt.owes(result.debt(), now);
 					}
 				}
 			}
@@ -105,30 +104,66 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 	/** Takes permits that somebody else has granted, as far as they are there. */
 	void charge(List<RateLimitPermit> permits) {
-		permits.forEach((permit) -> charge(permit, Gcra.Debt.NONE));
+		for (RateLimitPermit permit : permits) {
+			Gcra gcra = permit.rule().gcra();
+			change(permit, (entry, now) -> {
+				Gcra.Debt sum = entry.debt.debt(gcra, now).plus(gcra, permit.cost());
+				entry.debt.owes(gcra.debt(sum.whole(), sum.fraction()), now);
+			});
+		}
 	}
 
 	/**
-	 * Takes permits that somebody else has granted, as far as they are there.
-	 * @param permit what was granted
-	 * @param least what the key owes at least, by what that somebody says
+	 * Takes over what a key owes by the word of a store that all servers share.
+	 * @param permit whose key it is
+	 * @param debt what the key owes there
 	 */
-	void charge(RateLimitPermit permit, Gcra.Debt least) {
-		Gcra gcra = permit.rule().gcra();
-		change(permit, (debt) -> {
-			Gcra.Debt sum = debt.plus(gcra, permit.cost());
-			Gcra.Debt more = (sum.whole() < least.whole()) ? least : sum;
-			return gcra.debt(more.whole(), more.fraction());
+	void follow(RateLimitPermit permit, Gcra.Debt debt) {
+		change(permit, (entry, now) -> {
+			if (!entry.shared) {
+				entry.debt.owes(permit.rule().gcra().debt(debt.whole(), debt.fraction()), now);
+				entry.known = now + debt.whole();
+			}
 		});
 	}
 
-	private void change(RateLimitPermit permit, UnaryOperator<Gcra.Debt> change) {
+	/**
+	 * Takes over what a key owes by the word of such a store, which does not know all
+	 * that was taken here: that stays on top of it.
+	 * @param permit whose key it is
+	 * @param debt what the key owes there
+	 */
+	void followAtLeast(RateLimitPermit permit, Gcra.Debt debt) {
+		change(permit, (entry, now) -> {
+			long more = now + debt.whole() - Math.max(now, entry.known);
+			if (!entry.shared && more > 0) {
+				Gcra gcra = permit.rule().gcra();
+				Gcra.Debt before = entry.debt.debt(gcra, now);
+				entry.debt.owes(gcra.debt(before.whole() + more, before.fraction()), now);
+				entry.known = now + debt.whole();
+			}
+		});
+	}
+
+	/**
+	 * What a key owes such a store for what was taken here since it had its last word.
+	 * @param permit what was asked for, by this server's share of the rule
+	 * @param taken whether it was taken
+	 * @param servers how many servers have such a share
+	 * @return the debt
+	 */
+	OutageDebt outageDebt(RateLimitPermit permit, boolean taken, int servers) {
+		Gcra gcra = permit.rule().gcra();
 		Stripe stripe = stripe(permit);
 		stripe.lock.lock();
 		try {
 			long now = now();
-			RunningDebt entry = stripe.entry(permit, now);
-			entry.owes(change.apply(entry.debt(permit.rule().gcra(), now)), now);
+			Entry entry = stripe.entry(permit, now);
+			if (entry.shared) {
+				// Nobody knows what else of it is whose
+				return taken ? new OutageDebt(0, gcra.price(permit.cost()).whole(), servers) : OutageDebt.NONE;
+			}
+			return new OutageDebt(Math.max(0, entry.known - now), entry.debt.debt(gcra, now).whole(), servers);
 		}
 		finally {
 			stripe.lock.unlock();
@@ -138,7 +173,20 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	/** Gives back permits that were taken for a call which somebody else has refused. */
 	void giveBack(List<RateLimitPermit> permits) {
 		for (RateLimitPermit permit : permits) {
-			change(permit, (debt) -> debt.minus(permit.rule().gcra(), permit.cost()));
+			Gcra gcra = permit.rule().gcra();
+			change(permit, (entry, now) -> entry.debt.owes(entry.debt.debt(gcra, now).minus(gcra, permit.cost()), now));
+		}
+	}
+
+	private void change(RateLimitPermit permit, Change change) {
+		Stripe stripe = stripe(permit);
+		stripe.lock.lock();
+		try {
+			long now = now();
+			change.apply(stripe.entry(permit, now), now);
+		}
+		finally {
+			stripe.lock.unlock();
 		}
 	}
 
@@ -194,6 +242,30 @@ public final class InMemoryRateLimiter implements RateLimiter {
 		}
 	}
 
+	/** What becomes of a key, at a time. */
+	@FunctionalInterface
+	private interface Change {
+
+		void apply(Entry entry, long now);
+
+	}
+
+	/** One key, or all that found no place of their own. */
+	private static final class Entry {
+
+		private final RunningDebt debt = new RunningDebt();
+
+		/** Until when it owes something by the last word of a store. */
+		private long known = Long.MIN_VALUE / 2;
+
+		private final boolean shared;
+
+		Entry(boolean shared) {
+			this.shared = shared;
+		}
+
+	}
+
 	/** A part of the keys of all rules. */
 	private static final class Stripe {
 
@@ -208,7 +280,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			this.maxEntries = maxEntries;
 		}
 
-		RunningDebt entry(RateLimitPermit permit, long now) {
+		Entry entry(RateLimitPermit permit, long now) {
 			return this.tables.computeIfAbsent(permit.rule().name(), (name) -> new Table(this.maxEntries))
 				.entry(permit.key(), now);
 		}
@@ -226,9 +298,9 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 		private final int maxEntries;
 
-		private final Map<String, RunningDebt> entries = new HashMap<>();
+		private final Map<String, Entry> entries = new HashMap<>();
 
-		private @Nullable RunningDebt overflow;
+		private @Nullable Entry overflow;
 
 		private long nextSweep;
 
@@ -236,23 +308,24 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			this.maxEntries = maxEntries;
 		}
 
-		RunningDebt entry(String key, long now) {
-			RunningDebt entry = this.entries.get(key);
+		Entry entry(String key, long now) {
+			Entry entry = this.entries.get(key);
 			if (entry != null) {
 				return entry;
 			}
-			RunningDebt shared = this.overflow;
+			Entry shared = this.overflow;
 			if (this.entries.size() >= this.maxEntries && !sweep(now)) {
 				if (shared == null) {
-					shared = new RunningDebt();
+					shared = new Entry(true);
 					this.overflow = shared;
 				}
 				return shared;
 			}
-			RunningDebt fresh = new RunningDebt();
+			Entry fresh = new Entry(false);
 			// What the key may have taken while it shared one is not forgotten either
-			if (shared != null && shared.end() >= now) {
-				fresh.owes(shared);
+			if (shared != null && shared.debt.end() >= now) {
+				fresh.debt.owes(shared.debt);
+				fresh.known = shared.debt.end();
 			}
 			this.entries.put(key, fresh);
 			return fresh;
@@ -264,14 +337,14 @@ public final class InMemoryRateLimiter implements RateLimiter {
 				return false;
 			}
 			long earliest = Long.MAX_VALUE;
-			Iterator<RunningDebt> iterator = this.entries.values().iterator();
+			Iterator<Entry> iterator = this.entries.values().iterator();
 			while (iterator.hasNext()) {
-				RunningDebt entry = iterator.next();
-				if (entry.end() < now) {
+				long end = iterator.next().debt.end();
+				if (end < now) {
 					iterator.remove();
 				}
 				else {
-					earliest = Math.min(earliest, entry.end());
+					earliest = Math.min(earliest, end);
 				}
 			}
 			if (this.entries.size() < this.maxEntries) {

@@ -34,9 +34,22 @@ public interface LeasablePermits extends SharedPermits {
 	 * @param want how many are to be at hand for calls to come; beyond {@code must} no
 	 * more than half of what is there is granted, so that other servers find some too
 	 * @param giveBack how many that were granted before have not been used
-	 * @param owed what the key owes at least, whatever is stored, in whole microseconds
+	 * @param untold what the key owes that the store has not heard of
 	 */
-	record Draw(RateLimitRule rule, String key, long least, long must, long want, long giveBack, long owed) {
+	record Draw(RateLimitRule rule, String key, long least, long must, long want, long giveBack, OutageDebt untold) {
+
+		/**
+		 * A draw of a key that owes nothing which the store has not heard of.
+		 * @param rule the rule
+		 * @param key whose permits they are
+		 * @param least fewer than this are of no use
+		 * @param must how many calls are waiting for
+		 * @param want how many are to be at hand for calls to come
+		 * @param giveBack how many that were granted before have not been used
+		 */
+		public Draw(RateLimitRule rule, String key, long least, long must, long want, long giveBack) {
+			this(rule, key, least, must, want, giveBack, OutageDebt.NONE);
+		}
 
 		/**
 		 * Carries the draw out.
@@ -45,8 +58,7 @@ public interface LeasablePermits extends SharedPermits {
 		 */
 		public Grant from(Gcra.Debt stored) {
 			Gcra gcra = this.rule.gcra();
-			Gcra.Debt debt = (stored.whole() < this.owed) ? gcra.debt(this.owed, 0) : stored;
-			debt = debt.minus(gcra, this.giveBack);
+			Gcra.Debt debt = this.untold.addedTo(gcra, stored).minus(gcra, this.giveBack);
 			long free = Math.min(gcra.remaining(debt), MAX_BATCH);
 			long granted = (free < this.least) ? 0 : Math.min(free, Math.max(this.must, Math.min(this.want, free / 2)));
 			return new Grant(granted, debt.plus(gcra, granted));

@@ -70,10 +70,8 @@ final class Lease<W> {
 	/** Before that nothing is drawn ahead, because the last draw brought too little. */
 	private long prefetchFrom;
 
-	/** What the key owes by another count, in microseconds, and when that was. */
-	private long owed;
-
-	private long owedAt;
+	/** What the key owes by another count, and the store has not heard of. */
+	private @Nullable Untold untold;
 
 	private @Nullable Flight flight;
 
@@ -92,7 +90,6 @@ final class Lease<W> {
 		this.scarceUntil = now;
 		this.prefetchFrom = now;
 		this.debtAt = now;
-		this.owedAt = now;
 		adopt(rule);
 	}
 
@@ -228,14 +225,22 @@ final class Lease<W> {
 		adapt(now);
 		long want = Math.max(0, this.batch - this.held);
 		Flight started = new Flight(new Draw(this.rule, this.key, least, must, want,
-				Math.min(returned, LeasablePermits.MAX_BATCH), owed(now)), now);
-		this.owed = 0;
+				Math.min(returned, LeasablePermits.MAX_BATCH), unheard(now)), this.untold, now);
+		this.untold = null;
 		this.flight = started;
 		return started;
 	}
 
-	private long owed(long now) {
-		return (this.owed > 0) ? Math.max(0, this.owed - (now - this.owedAt) / 1000) : 0;
+	private OutageDebt unheard(long now) {
+		Untold kept = this.untold;
+		return (kept != null) ? kept.at(now) : OutageDebt.NONE;
+	}
+
+	/** Hands over what the store has not heard of to somebody who tells it. */
+	synchronized OutageDebt takeUntold(long now) {
+		OutageDebt taken = unheard(now);
+		this.untold = null;
+		return taken;
 	}
 
 	/** A batch is to last for a quarter of a lease. */
@@ -288,8 +293,7 @@ final class Lease<W> {
 		}
 		else {
 			this.prefetchFrom = now + this.terms.pause().toNanos();
-			this.owed = Math.max(this.owed, ended.draw.owed());
-			this.owedAt = now;
+			this.untold = (this.untold != null) ? this.untold : ended.untold;
 		}
 		if (this.flight != ended) {
 			// It was given up; whoever waits now waits for another one
@@ -316,26 +320,26 @@ final class Lease<W> {
 	 * Takes what a draw brought and nobody may keep, because calls that waited for it are
 	 * gone, or needed more: beyond a batch it is to be left to other servers.
 	 */
-	synchronized long excess(long now) {
+	synchronized @Nullable Draw excess(long now) {
 		long keep = (this.maxBatch > 1) ? this.maxBatch : 0;
 		if (this.flight != null || !this.waiting.isEmpty() || this.held <= keep) {
-			return 0;
+			return null;
 		}
-		return leave(this.held - keep, now);
+		return giveBack(this.held - keep, now);
 	}
 
-	private long leave(long permits, long now) {
+	/** By the numbers that they were taken by, which may be others in a moment. */
+	private Draw giveBack(long permits, long now) {
 		long left = Math.min(permits, LeasablePermits.MAX_BATCH);
 		this.held -= left;
 		// What the key owed when it had been granted is not what it owes without it
 		this.knownUntil = now;
-		return left;
+		return new Draw(this.rule, this.key, 0, 0, 0, left);
 	}
 
 	/** Permits were handed out in another way, which says what the key owes. */
-	synchronized void owes(Gcra.Debt other, long now) {
-		this.owed = other.whole();
-		this.owedAt = now;
+	synchronized void owes(OutageDebt other, long now) {
+		this.untold = new Untold(other, now);
 		// That count has charged for all that was handed out, this as well
 		this.due = 0;
 	}
@@ -346,17 +350,12 @@ final class Lease<W> {
 	}
 
 	/** Takes all permits that nobody seems to need any more. */
-	synchronized long unused(boolean all, long now) {
+	synchronized @Nullable Draw unused(boolean all, long now) {
 		boolean idle = now - this.used >= this.terms.ttl().toNanos() / 2;
 		if (this.held <= 0 || (!all && !idle && now - this.expires < 0)) {
-			return 0;
+			return null;
 		}
-		return leave(this.held, now);
-	}
-
-	/** A draw that gives unused permits back. */
-	synchronized Draw giveBack(long permits) {
-		return new Draw(this.rule, this.key, 0, 0, 0, permits, 0);
+		return giveBack(this.held, now);
 	}
 
 	/**
@@ -366,8 +365,8 @@ final class Lease<W> {
 	synchronized boolean retire(long now) {
 		// What is due is forgotten when it would have been paid by time
 		long unpaid = (this.due > 0) ? this.rule.gcra().price(this.due).whole() * 1000 : 0;
-		if (this.held > 0 || this.flight != null || !this.waiting.isEmpty() || owed(now) > 0 || now - this.used < unpaid
-				|| now - this.used < this.terms.ttl().toNanos() || refused(1, now)) {
+		if (this.held > 0 || this.flight != null || !this.waiting.isEmpty() || !unheard(now).paid()
+				|| now - this.used < unpaid || now - this.used < this.terms.ttl().toNanos() || refused(1, now)) {
 			return false;
 		}
 		this.gone = true;
@@ -390,10 +389,13 @@ final class Lease<W> {
 
 		private final Draw draw;
 
+		private final @Nullable Untold untold;
+
 		private final long startedAt;
 
-		Flight(Draw draw, long startedAt) {
+		Flight(Draw draw, @Nullable Untold untold, long startedAt) {
 			this.draw = draw;
+			this.untold = untold;
 			this.startedAt = startedAt;
 		}
 
@@ -404,6 +406,15 @@ final class Lease<W> {
 	}
 
 	private record Waiting<W>(W who, long cost) {
+	}
+
+	/** What the store has not heard of, as it was at a time. */
+	private record Untold(OutageDebt debt, long since) {
+
+		OutageDebt at(long now) {
+			return this.debt.after((now - this.since) / 1000);
+		}
+
 	}
 
 	/** The store has not answered for longer than anybody may wait. */

@@ -145,7 +145,7 @@ public final class LeasingPermits implements SharedPermits {
 	public CompletionStage<RateLimitDecision> tryAcquire(List<RateLimitPermit> permits) {
 		for (RateLimitPermit permit : permits) {
 			if (!leasable(permit) || lease(permit) == null) {
-				return this.shared.tryAcquire(permits);
+				return ask(permits);
 			}
 		}
 		Call call = new Call(permits);
@@ -276,9 +276,9 @@ public final class LeasingPermits implements SharedPermits {
 		return true;
 	}
 
-	/** Takes the very permits of a call, and no more. */
 	private void ask(Call call) {
-		this.shared.tryAcquire(call.permits).whenComplete((decision, failure) -> {
+		CompletionStage<RateLimitDecision> asked = ask(call.permits);
+		asked.whenComplete((decision, failure) -> {
 			if (failure != null) {
 				call.answer.completeExceptionally(failure);
 			}
@@ -286,6 +286,33 @@ public final class LeasingPermits implements SharedPermits {
 				call.answer.complete(decision);
 			}
 		});
+		CompletionStage<RateLimitDecision> answer = call.answer;
+		answer.whenComplete((decision, failure) -> {
+			if (call.answer.isCancelled()) {
+				asked.toCompletableFuture().cancel(false);
+			}
+		});
+	}
+
+	/**
+	 * Takes the very permits of a call, and no more. What the store has not heard of goes
+	 * with it.
+	 */
+	private CompletionStage<RateLimitDecision> ask(List<RateLimitPermit> permits) {
+		long now = this.nanoClock.getAsLong();
+		for (RateLimitPermit permit : permits) {
+			Lease<Call> lease = known(permit);
+			OutageDebt untold = (lease != null) ? lease.takeUntold(now) : OutageDebt.NONE;
+			if (!untold.paid()) {
+				this.shared.counted(permit, untold);
+			}
+		}
+		return this.shared.tryAcquire(permits);
+	}
+
+	/** Whether the permits of a call are not taken from leases. */
+	private boolean direct(List<RateLimitPermit> permits) {
+		return permits.stream().anyMatch((permit) -> !leasable(permit) || known(permit) == null);
 	}
 
 	/** Nobody waits for the decision any more. */
@@ -362,9 +389,9 @@ public final class LeasingPermits implements SharedPermits {
 		for (Call call : served) {
 			for (RateLimitPermit permit : call.permits) {
 				Lease<Call> lease = known(permit);
-				long excess = (lease != null) ? lease.excess(now) : 0;
-				if (lease != null && excess > 0) {
-					draws.add(lease.giveBack(excess));
+				Draw excess = (lease != null) ? lease.excess(now) : null;
+				if (excess != null) {
+					draws.add(excess);
 				}
 			}
 		}
@@ -372,7 +399,7 @@ public final class LeasingPermits implements SharedPermits {
 	}
 
 	@Override
-	public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+	public void counted(RateLimitPermit permit, OutageDebt debt) {
 		Lease<Call> lease = leasable(permit) ? lease(permit) : null;
 		if (lease != null) {
 			lease.owes(debt, this.nanoClock.getAsLong());
@@ -383,13 +410,20 @@ public final class LeasingPermits implements SharedPermits {
 	}
 
 	@Override
-	public void overdrawn(RateLimitPermit permit, boolean asked) {
-		Lease<Call> lease = leasable(permit) ? known(permit) : null;
-		if (lease != null) {
-			lease.overdraw(permit.cost(), this.nanoClock.getAsLong());
+	public void overdrawn(List<RateLimitPermit> call, List<RateLimitPermit> permits, boolean asked) {
+		if (asked && direct(call)) {
+			this.shared.overdrawn(call, permits, true);
+			return;
 		}
-		else {
-			this.shared.overdrawn(permit, asked);
+		long now = this.nanoClock.getAsLong();
+		for (RateLimitPermit permit : permits) {
+			Lease<Call> lease = leasable(permit) ? known(permit) : null;
+			if (lease != null) {
+				lease.overdraw(permit.cost(), now);
+			}
+			else {
+				this.shared.overdrawn(call, List.of(permit), asked);
+			}
 		}
 	}
 
@@ -443,7 +477,9 @@ public final class LeasingPermits implements SharedPermits {
 		}
 	}
 
-	/** Goes through all keys, which must not keep the timer from what is due. */
+	/**
+	 * Goes through all keys, which must keep neither timers nor calls from what is due.
+	 */
 	private void sweep() {
 		if (!this.sweeping.compareAndSet(false, true)) {
 			return;
@@ -476,9 +512,9 @@ public final class LeasingPermits implements SharedPermits {
 		List<CompletableFuture<?>> sent = new ArrayList<>();
 		for (Table table : this.tables.values()) {
 			for (Lease<Call> lease : table.leases.values()) {
-				long unused = lease.unused(all, now);
-				if (unused > 0) {
-					draws.add(lease.giveBack(unused));
+				Draw unused = lease.unused(all, now);
+				if (unused != null) {
+					draws.add(unused);
 				}
 				if (draws.size() == GIVE_BACK_SIZE) {
 					send(draws, sent);
@@ -538,7 +574,7 @@ public final class LeasingPermits implements SharedPermits {
 				if (now - next < 0 || !this.nextSweep.compareAndSet(next, now + interval)) {
 					return null;
 				}
-				sweep(now);
+				LeasingPermits.this.sweep();
 				if (this.leases.size() >= LeasingPermits.this.maxKeys) {
 					return null;
 				}

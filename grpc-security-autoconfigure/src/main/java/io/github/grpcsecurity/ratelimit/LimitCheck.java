@@ -125,7 +125,9 @@ final class LimitCheck implements CallCheck {
 			RateLimitObserver observer) {
 		if (decision.fallback()) {
 			for (RateLimitPermit permit : permits) {
-				observer.applied(permit.rule(), Outcome.FALLBACK);
+				if (decision.withoutStore(permit.rule())) {
+					observer.applied(permit.rule(), Outcome.FALLBACK);
+				}
 			}
 			call.note(FALLBACK_NOTE, "true");
 		}

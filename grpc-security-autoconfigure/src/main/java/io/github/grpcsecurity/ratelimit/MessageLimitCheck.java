@@ -307,10 +307,7 @@ final class MessageLimitCheck implements MessageCheck {
 				return others;
 			}
 			long now = now();
-			List<RateLimitDecision.Result> results = new ArrayList<>(others.results());
-			results.addAll(takeOwn(decideOwn(now), now).results());
-			RateLimitDecision both = RateLimitDecision.of(results, true);
-			return others.fallback() ? both.asFallback() : both;
+			return others.with(takeOwn(decideOwn(now), now));
 		}
 
 		private long now() {

@@ -74,7 +74,8 @@ public final class RateLimitDecision {
 
 	/** A decision that was made without the store of permits. */
 	RateLimitDecision asFallback() {
-		return new RateLimitDecision(this.results, this.permitted, true, null);
+		return new RateLimitDecision(this.results.stream().map(Result::asFallback).toList(), this.permitted, true,
+				null);
 	}
 
 	/** Nothing could be decided, and the rule wants such calls refused. */
@@ -101,11 +102,24 @@ public final class RateLimitDecision {
 	}
 
 	/**
-	 * Whether the store of permits could not be asked.
-	 * @return whether this was decided by {@link RateLimitRule#onFailure()}
+	 * Whether the store of permits could not be asked, at least for some rules.
+	 * @return whether some rules did what their {@link RateLimitRule#onFailure()} says
 	 */
 	public boolean fallback() {
 		return this.fallback;
+	}
+
+	/**
+	 * Whether a rule that the call had to be admitted by was not counted in the store.
+	 */
+	boolean withoutStore(RateLimitRule rule) {
+		for (Result result : this.results) {
+			if (result.rule.name().equals(rule.name())) {
+				return result.fallback;
+			}
+		}
+		// Passed uncounted, or refused the call; the others were not asked any more
+		return this.fallback && rule.onFailure() != RateLimitRule.OnFailure.LOCAL;
 	}
 
 	/** The rule that refuses calls which nobody can decide about. */
@@ -141,12 +155,24 @@ public final class RateLimitDecision {
 		/** The least time to wait, whatever the debt says. */
 		private final Duration leastWait;
 
+		private final boolean fallback;
+
 		Result(RateLimitRule rule, long cost, boolean denied, Gcra.Debt debt, Duration leastWait) {
+			this(rule, cost, denied, debt, leastWait, false);
+		}
+
+		private Result(RateLimitRule rule, long cost, boolean denied, Gcra.Debt debt, Duration leastWait,
+				boolean fallback) {
 			this.rule = rule;
 			this.cost = cost;
 			this.denied = denied;
 			this.debt = debt;
 			this.leastWait = leastWait;
+			this.fallback = fallback;
+		}
+
+		private Result asFallback() {
+			return new Result(this.rule, this.cost, this.denied, this.debt, this.leastWait, true);
 		}
 
 		/**
@@ -163,6 +189,14 @@ public final class RateLimitDecision {
 		 */
 		public boolean denied() {
 			return this.denied;
+		}
+
+		/**
+		 * Whether the store of permits could not be asked for this rule.
+		 * @return whether this server counted by itself
+		 */
+		public boolean fallback() {
+			return this.fallback;
 		}
 
 		/**

@@ -60,19 +60,21 @@ public interface SharedPermits extends RateLimiter, AutoCloseable {
 	 * Permits were taken without these being asked, and are to be counted when these can
 	 * be asked again.
 	 * @param permit what was taken
-	 * @param debt what its key owes by the count that was made in place of these
+	 * @param debt what its key owes for all that was taken in that way; takes the place
+	 * of what was said of the key before, unless these have been told of that
 	 */
-	default void counted(RateLimitPermit permit, Gcra.Debt debt) {
+	default void counted(RateLimitPermit permit, OutageDebt debt) {
 	}
 
 	/**
 	 * Permits were handed out because these did not answer in time, though they may soon:
 	 * they are to be paid for all the same.
-	 * @param permit what was handed out
+	 * @param call all that the call needs
+	 * @param permits what was handed out of it
 	 * @param asked whether it was asked for, so that it may have been taken; if not, the
 	 * call had no time left
 	 */
-	default void overdrawn(RateLimitPermit permit, boolean asked) {
+	default void overdrawn(List<RateLimitPermit> call, List<RateLimitPermit> permits, boolean asked) {
 	}
 
 	/**

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -50,9 +51,11 @@ class FailoverRateLimiterTests {
 		this.timer.shutdownNow();
 	}
 
-	private FailoverRateLimiter limiter(int servers) {
-		return new FailoverRateLimiter(this.shared, new InMemoryRateLimiter(100, this.clock),
-				List.of(this.local, this.allow, this.deny), servers, Duration.ofMillis(20), this.timer, this.clock);
+	private FailoverRateLimiter limiter(int servers, RateLimitRule... more) {
+		List<RateLimitRule> rules = new ArrayList<>(List.of(this.local, this.allow, this.deny));
+		rules.addAll(List.of(more));
+		return new FailoverRateLimiter(this.shared, new InMemoryRateLimiter(100, this.clock), rules, servers,
+				Duration.ofMillis(20), this.timer, this.clock);
 	}
 
 	private FailoverRateLimiter connected() {
@@ -115,6 +118,7 @@ class FailoverRateLimiterTests {
 	void tryAcquireWhenSharedFailsThenPermitsTakenBeforeAreNotHandedOutAgain() {
 		FailoverRateLimiter limiter = connected();
 		for (int i = 0; i < 3; i++) {
+			this.shared.owed = this.local.gcra().price(i);
 			get(limiter.tryAcquire(permits("a", this.local)));
 		}
 		this.shared.mode = Mode.FAILING;
@@ -133,6 +137,76 @@ class FailoverRateLimiterTests {
 		assertThat(get(limiter.tryAcquire(permits("a", this.local))).permitted()).isFalse();
 		this.clock.advance(Duration.ofMinutes(15));
 		assertThat(get(limiter.tryAcquire(permits("a", this.local))).permitted()).isTrue();
+	}
+
+	@Test
+	void tryAcquireWhenOneServerServesACallerThenAnOutageCostsTheCallerWhatItWasHandedOut() {
+		RateLimitRule daily = rule("daily", 1000, Duration.ofDays(1));
+		FailoverRateLimiter limiter = limiter(4, daily);
+		limiter.connect();
+		Gcra gcra = daily.gcra();
+		for (int i = 0; i < 300; i++) {
+			this.shared.owed = gcra.price(i);
+			assertThat(get(limiter.tryAcquire(permits("a", daily))).permitted()).isTrue();
+		}
+		this.shared.mode = Mode.FAILING;
+		// It is late once, which is no reason to refuse
+		assertThat(get(limiter.tryAcquire(permits("a", daily))).permitted()).isTrue();
+		this.shared.mode = Mode.ANSWERING;
+		this.shared.owed = gcra.price(300);
+		assertThat(get(limiter.tryAcquire(permits("a", daily))).fallback()).isFalse();
+		outage(limiter);
+		int admitted = 0;
+		while (get(limiter.tryAcquire(permits("a", daily))).permitted()) {
+			admitted++;
+		}
+
+		// A quarter of what the caller had left
+		assertThat(admitted).isBetween(173, 175);
+		assertThat(this.shared.told.get("a")).isBetween(gcra.price(admitted - 1).whole(), gcra.price(admitted).whole());
+	}
+
+	@Test
+	void tryAcquireWhenAllServersServeACallerThenAnOutageIsNoNewBurst() {
+		RateLimitRule daily = rule("daily", 1000, Duration.ofDays(1));
+		FailoverRateLimiter limiter = limiter(4, daily);
+		limiter.connect();
+		outage(limiter);
+		int admitted = 0;
+		while (get(limiter.tryAcquire(permits("a", daily))).permitted()) {
+			admitted++;
+		}
+
+		assertThat(admitted).isEqualTo(250);
+		// Four times that is the burst
+		assertThat(this.shared.told.get("a")).isEqualTo(daily.gcra().price(250).whole());
+	}
+
+	@Test
+	void tryAcquireWhenTooManyKeysOweSomethingThenThoseThatShareAPlaceAreToldForThemselves() {
+		RateLimitRule daily = rule("daily", 1000, Duration.ofDays(1));
+		FailoverRateLimiter limiter = new FailoverRateLimiter(this.shared, new InMemoryRateLimiter(1, this.clock),
+				List.of(daily), 1, Duration.ofMillis(20), this.timer, this.clock);
+		limiter.connect();
+		get(limiter.tryAcquire(permits("first", daily)));
+		this.shared.owed = daily.gcra().price(1000);
+		// It has used up everything, and finds no place of its own
+		assertThat(get(limiter.tryAcquire(permits("second", daily))).permitted()).isFalse();
+		outage(limiter);
+
+		assertThat(get(limiter.tryAcquire(permits("third", daily))).permitted()).isTrue();
+
+		assertThat(this.shared.told.get("third")).isEqualTo(daily.gcra().price(1).whole());
+	}
+
+	/** Nobody asks any more. */
+	private void outage(FailoverRateLimiter limiter) {
+		this.shared.mode = Mode.FAILING;
+		for (int i = 0; i < 6; i++) {
+			get(limiter.tryAcquire(permits("other", this.allow)));
+			this.clock.advance(Duration.ofMillis(100));
+		}
+		assertThat(limiter.fallbackActive()).isTrue();
 	}
 
 	@Test
@@ -240,6 +314,9 @@ class FailoverRateLimiterTests {
 			assertThat(decision.permitted()).isTrue();
 			assertThat(decision.fallback()).isTrue();
 			assertThat(decision.results()).hasSize(2);
+			assertThat(decision.withoutStore(this.local)).isTrue();
+			assertThat(decision.withoutStore(this.deny)).isFalse();
+			assertThat(decision.withoutStore(this.allow)).isTrue();
 		}
 		int before = this.shared.asked;
 		RateLimitDecision refused = get(limiter.tryAcquire(both));
@@ -248,7 +325,7 @@ class FailoverRateLimiterTests {
 		assertThat(refused.denial().rule().name()).isEqualTo("local");
 		// What would be refused in any case takes nothing from the others
 		assertThat(this.shared.asked).isEqualTo(before);
-		assertThat(this.shared.counted).containsOnly("a");
+		assertThat(this.shared.told).containsOnlyKeys("a");
 	}
 
 	@Test
@@ -261,6 +338,7 @@ class FailoverRateLimiterTests {
 			assertThat(decision.permitted()).isFalse();
 			assertThat(decision.denial().rule()).isSameAs(this.deny);
 		}
+		assertThat(this.shared.told).isEmpty();
 		this.shared.refusing = false;
 
 		for (int i = 0; i < 4; i++) {
@@ -406,7 +484,7 @@ class FailoverRateLimiterTests {
 
 		private final List<RateLimitPermit> samples = new CopyOnWriteArrayList<>();
 
-		private final List<String> counted = new CopyOnWriteArrayList<>();
+		private final Map<String, Long> told = new ConcurrentHashMap<>();
 
 		private final List<String> overdrawn = new CopyOnWriteArrayList<>();
 
@@ -417,13 +495,13 @@ class FailoverRateLimiterTests {
 		}
 
 		@Override
-		public void counted(RateLimitPermit permit, Gcra.Debt debt) {
-			this.counted.add(permit.key());
+		public void counted(RateLimitPermit permit, OutageDebt debt) {
+			this.told.put(permit.key(), debt.owed());
 		}
 
 		@Override
-		public void overdrawn(RateLimitPermit permit, boolean asked) {
-			this.overdrawn.add(permit.key() + " " + asked);
+		public void overdrawn(List<RateLimitPermit> call, List<RateLimitPermit> permits, boolean asked) {
+			permits.forEach((permit) -> this.overdrawn.add(permit.key() + " " + asked));
 		}
 
 		@Override

@@ -101,7 +101,7 @@ class LeaseOutageIT {
 			long exact = (long) (LIMIT * seconds) + LIMIT;
 			assertThat(load.failures.sum()).isZero();
 			assertThat(load.fallbacks.sum()).isPositive();
-			assertThat(load.admitted.sum()).isBetween(exact / 2, exact * 110 / 100);
+			assertThat(load.admitted.sum()).isBetween(exact * 3 / 4, exact * 110 / 100);
 			// The burst was used up before; each server may hold a tenth of it
 			assertThat(load.admitted(lost, back))
 				.isLessThanOrEqualTo((long) (LIMIT * 1.1 * (back - lost) / 1e9) + 2 * 100);

@@ -271,13 +271,22 @@ class LeasingPermitsTests {
 		assertThat(ask(other, permits("a", exact)).join().permitted()).isFalse();
 	}
 
+	private void overdrawn(RateLimitRule rule) {
+		List<RateLimitPermit> call = permits("a", rule);
+		this.leases.overdrawn(call, call, true);
+	}
+
+	private static OutageDebt untold(Gcra.Debt debt) {
+		return new OutageDebt(0, debt.whole(), 1);
+	}
+
 	@Test
 	void overdrawnWhenACallDidNotWaitForItsPermitThenTheNextOnesPay() {
 		for (RateLimitRule rule : List.of(this.slow, this.hot)) {
 			this.store.silent = true;
 			CompletableFuture<RateLimitDecision> late = ask(this.leases, permits("a", rule));
 			late.cancel(false);
-			this.leases.overdrawn(permits("a", rule).get(0), true);
+			overdrawn(rule);
 			this.store.answer();
 			this.store.silent = false;
 
@@ -286,7 +295,7 @@ class LeasingPermitsTests {
 			assertThat(this.store.taken(rule.name())).isEqualTo(1);
 		}
 
-		this.leases.overdrawn(permits("a", this.slow).get(0), true);
+		overdrawn(this.slow);
 		int admitted = 0;
 		while (admitted(this.slow)) {
 			admitted++;
@@ -298,7 +307,7 @@ class LeasingPermitsTests {
 	void overdrawnWhenItHappensAllTheTimeThenNobodyIsLockedOutForLongerThanABurst() {
 		admitted(this.slow);
 		for (int i = 0; i < 1000; i++) {
-			this.leases.overdrawn(permits("a", this.slow).get(0), true);
+			overdrawn(this.slow);
 		}
 		this.clock.advance(Duration.ofHours(1));
 		admitted(this.slow);
@@ -311,7 +320,7 @@ class LeasingPermitsTests {
 	void sweepWhenAKeyHasStillToPayThenItIsKeptUntilTimeHasPaid() {
 		admitted(this.slow);
 		for (int i = 0; i < 2; i++) {
-			this.leases.overdrawn(permits("a", this.slow).get(0), true);
+			overdrawn(this.slow);
 		}
 		this.clock.advance(Duration.ofMinutes(23));
 		this.timer.sweep.run();
@@ -326,8 +335,8 @@ class LeasingPermitsTests {
 	void countedWhenALateCallIsPartOfTheCountThenItIsPaidForOnce() {
 		Gcra gcra = this.slow.gcra();
 		admitted(this.slow);
-		this.leases.overdrawn(permits("a", this.slow).get(0), true);
-		this.leases.counted(permits("a", this.slow).get(0), gcra.price(2));
+		overdrawn(this.slow);
+		this.leases.counted(permits("a", this.slow).get(0), untold(gcra.price(1)));
 
 		for (int i = 0; i < 3; i++) {
 			assertThat(admitted(this.slow)).isTrue();
@@ -336,10 +345,52 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void tryAcquireWhenOneKeyOfACallHasNoLeaseThenTheStoreHearsOfWhatTheOthersOwe() {
+		LeasingPermits small = leases(1);
+		ask(small, permits("a", this.slow)).join();
+		ask(small, permits("a", this.hot)).join();
+		small.counted(permits("a", this.slow).get(0), untold(this.slow.gcra().price(3)));
+		List<RateLimitPermit> call = List.of(permits("a", this.slow).get(0), permits("b", this.hot).get(0));
+
+		ask(small, call).join();
+
+		assertThat(this.store.counted).containsExactly("slowa");
+		ask(small, call).join();
+		assertThat(this.store.counted).hasSize(1);
+		// What was taken without a lease needs none to be paid with
+		small.overdrawn(call, List.of(call.get(0)), true);
+		this.store.counted.clear();
+		ask(small, permits("a", this.slow)).join();
+		assertThat(this.store.drawn.must()).isEqualTo(1);
+		small.overdrawn(call, List.of(call.get(0)), false);
+		ask(small, permits("a", this.slow)).join();
+		assertThat(this.store.drawn.must()).isEqualTo(2);
+	}
+
+	@Test
+	void countedWhenADrawFailsThenTheNextOneTells() {
+		OutageDebt debt = new OutageDebt(1_000_000, 5_000_000, 2);
+		ask(this.leases, permits("a", this.slow)).join();
+		this.leases.counted(permits("a", this.slow).get(0), debt);
+		this.store.failing = true;
+		assertThat(ask(this.leases, permits("a", this.slow))).isCompletedExceptionally();
+		assertThat(this.store.drawn.untold().owed()).isEqualTo(2_000_000);
+		this.store.failing = false;
+		this.clock.advance(Duration.ofSeconds(3));
+
+		ask(this.leases, permits("a", this.slow)).join();
+
+		// For a second, what the store knows of was paid, and for two half of the time
+		assertThat(this.store.drawn.untold().owed()).isEqualTo(1_000_000);
+		ask(this.leases, permits("a", this.slow)).join();
+		assertThat(this.store.drawn.untold().owed()).isZero();
+	}
+
+	@Test
 	void countedWhenPermitsAreNotLeasedThenTheStoreHearsOfItAtOnce() {
 		LeasingPermits small = leases(1);
 		ask(small, permits("a", this.slow)).join();
-		Gcra.Debt debt = this.slow.gcra().price(1);
+		OutageDebt debt = untold(this.slow.gcra().price(1));
 
 		small.counted(permits("b", this.slow).get(0), debt);
 		small.counted(new RateLimitPermit(this.hot, "a", LeasablePermits.MAX_BATCH + 1), debt);
@@ -434,6 +485,22 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void tryAcquireWhenTableIsFullThenACallDoesNotMakeRoomItself() {
+		List<Runnable> tasks = new ArrayList<>();
+		LeasingPermits small = new LeasingPermits(this.store, SECOND, 0.1, Duration.ofMillis(20), 1, this.timer,
+				tasks::add, this.clock);
+		assertThat(ask(small, permits("a", this.slow)).join().permitted()).isTrue();
+		this.clock.advance(Duration.ofDays(1));
+
+		assertThat(ask(small, permits("b", this.slow)).join().permitted()).isTrue();
+		assertThat(small.size()).isOne();
+		tasks.remove(0).run();
+
+		assertThat(small.size()).isZero();
+		assertThat(tasks).isEmpty();
+	}
+
+	@Test
 	void tryAcquireWhenMillionsOfRandomKeysCallThenHeapStaysFlat() {
 		int keys = Integer.getInteger("tests.random-keys", 500_000);
 		LeasingPermits many = new LeasingPermits(new Endless(), SECOND, 0.1, Duration.ofMillis(20), 10_000, this.timer,
@@ -463,7 +530,7 @@ class LeasingPermitsTests {
 	@Test
 	void countedWhenPermitsWereTakenElsewhereThenStoreHearsOfIt() {
 		Gcra gcra = this.slow.gcra();
-		this.leases.counted(permits("a", this.slow).get(0), gcra.price(4));
+		this.leases.counted(permits("a", this.slow).get(0), untold(gcra.price(4)));
 
 		assertThat(admitted(this.slow)).isTrue();
 		assertThat(admitted(this.slow)).isFalse();
@@ -558,8 +625,10 @@ class LeasingPermitsTests {
 
 		private final List<String> counted = new ArrayList<>();
 
+		private Draw drawn;
+
 		@Override
-		public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+		public void counted(RateLimitPermit permit, OutageDebt debt) {
 			this.counted.add(permit.rule().name() + permit.key());
 		}
 
@@ -591,6 +660,7 @@ class LeasingPermitsTests {
 			this.asked++;
 			List<CompletableFuture<Grant>> grants = new ArrayList<>();
 			for (Draw draw : draws) {
+				this.drawn = draw;
 				CompletableFuture<Grant> future = new CompletableFuture<>();
 				grants.add(future);
 				if (this.failing) {

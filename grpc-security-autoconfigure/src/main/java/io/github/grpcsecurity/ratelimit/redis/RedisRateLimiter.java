@@ -31,10 +31,12 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.LongConsumer;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.LeasablePermits;
+import io.github.grpcsecurity.ratelimit.OutageDebt;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
@@ -91,7 +93,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private static final long WARM_UP_MILLIS = 100;
 
 	/** So many keys can owe something that Redis has not heard of. */
-	private static final int MAX_OWED = 100_000;
+	private static final int MAX_UNTOLD = 100_000;
 
 	private static final long FORGET_INTERVAL_NANOS = Duration.ofSeconds(1).toNanos();
 
@@ -101,7 +103,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private static final long WARN_INTERVAL_NANOS = Duration.ofMinutes(1).toNanos();
 
 	/** A tiny debt that is gone at once: shows that Redis can be written to. */
-	private static final List<byte[]> PROBE = Stream.of("1", "1", "1", "0", "1000", "0", "0")
+	private static final List<byte[]> PROBE = Stream.of("1", "1", "1", "0", "1000", "0", "0", "0")
 		.map(RedisRateLimiter::bytes)
 		.toList();
 
@@ -149,8 +151,8 @@ public final class RedisRateLimiter implements LeasablePermits {
 	// Guarded by this
 	private @Nullable AbstractRedisClient client;
 
-	/** Until when keys owe what was counted elsewhere during an outage. */
-	private final Map<String, Long> owed = new ConcurrentHashMap<>();
+	/** What keys owe that was counted elsewhere during an outage. */
+	private final Map<String, Untold> untold = new ConcurrentHashMap<>();
 
 	// Guarded by this
 	private @Nullable LettuceConnectionFactory ownFactory;
@@ -272,34 +274,41 @@ public final class RedisRateLimiter implements LeasablePermits {
 
 	/** Completes as soon as one of the places in question answers. */
 	private CompletionStage<Connection> probe(Connection candidate, Collection<RateLimitPermit> samples) {
-		List<byte[]> others = new ArrayList<>();
-		for (int i = 0; i < WARM_UP_KEYS && candidate.cluster != null; i++) {
-			others.add(bytes(this.keyPrefix + "{probe" + i + "}"));
-		}
-		List<byte[]> keys = new ArrayList<>(samples.stream().map(this::probeKey).toList());
-		if (keys.isEmpty()) {
-			keys.addAll((candidate.cluster != null) ? others : List.of(probeKey(null)));
-			others.clear();
-		}
-		CompletableFuture<Connection> answer = new CompletableFuture<>();
+		List<byte[]> keys = samples.isEmpty() ? spreadKeys(candidate) : samples.stream().map(this::probeKey).toList();
+		return probe(candidate, keys).thenCompose((answer) -> warmUp(candidate));
+	}
+
+	/** Completes as soon as one of the keys has been written. */
+	private CompletableFuture<?> probe(Connection connection, List<byte[]> keys) {
+		CompletableFuture<Object> answer = new CompletableFuture<>();
 		AtomicInteger silent = new AtomicInteger(keys.size());
 		for (byte[] key : keys) {
-			CompletionStage<?> end = run(candidate, this.gcra, List.of(key), PROBE);
+			CompletionStage<?> end = run(connection, this.gcra, List.of(key), PROBE);
 			end.whenComplete((reply, failure) -> {
 				if (failure == null) {
-					answer.complete(candidate);
+					answer.complete(reply);
 				}
 				else if (silent.decrementAndGet() == 0) {
 					answer.completeExceptionally(failure);
 				}
 			});
 		}
-		return answer.thenCompose((answering) -> warmUp(answering, others));
+		return answer;
+	}
+
+	/** Keys wherever keys are: most likely on all nodes of a cluster. */
+	private List<byte[]> spreadKeys(Connection connection) {
+		return IntStream.range(0, (connection.cluster != null) ? WARM_UP_KEYS : 1)
+			.mapToObj((i) -> bytes(this.keyPrefix + "{probe" + i + "}"))
+			.toList();
 	}
 
 	/** Calls must not be late because they are the first ones to a node. */
-	private CompletionStage<Connection> warmUp(Connection connection, List<byte[]> keys) {
-		CompletableFuture<?>[] answers = keys.stream()
+	private CompletionStage<Connection> warmUp(Connection connection) {
+		if (connection.cluster == null) {
+			return CompletableFuture.completedFuture(connection);
+		}
+		CompletableFuture<?>[] answers = spreadKeys(connection).stream()
 			.map((key) -> run(connection, this.gcra, List.of(key), PROBE).exceptionally((failure) -> List.of()))
 			.toArray(CompletableFuture<?>[]::new);
 		return CompletableFuture.allOf(answers)
@@ -310,13 +319,15 @@ public final class RedisRateLimiter implements LeasablePermits {
 	@Override
 	public CompletionStage<?> probe(@Nullable RateLimitPermit sample) {
 		Connection current = this.connection;
-		return (current != null) ? run(current, this.gcra, List.of(probeKey(sample)), PROBE)
-				: CompletableFuture.failedFuture(notConnected());
+		if (current == null) {
+			return CompletableFuture.failedFuture(notConnected());
+		}
+		return probe(current, (sample != null) ? List.of(probeKey(sample)) : spreadKeys(current));
 	}
 
 	/** A key of its own, but in the same place. */
-	private byte[] probeKey(@Nullable RateLimitPermit sample) {
-		return bytes((sample != null) ? name(sample.rule(), sample.key()) + ":probe" : this.keyPrefix + "{probe}");
+	private byte[] probeKey(RateLimitPermit sample) {
+		return bytes(name(sample.rule(), sample.key()) + ":probe");
 	}
 
 	@Override
@@ -437,7 +448,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 	private void giveBack(Collection<RateLimitPermit> taken) {
 		for (RateLimitPermit permit : taken) {
 			for (long left = permit.cost(); left > 0; left -= MAX_BATCH) {
-				draw(List.of(new Draw(permit.rule(), permit.key(), 0, 0, 0, Math.min(left, MAX_BATCH), 0)));
+				draw(List.of(new Draw(permit.rule(), permit.key(), 0, 0, 0, Math.min(left, MAX_BATCH))));
 			}
 		}
 	}
@@ -445,8 +456,8 @@ public final class RedisRateLimiter implements LeasablePermits {
 	/** Asks one node, and tells it what it has not heard of. */
 	private CompletableFuture<List<Object>> take(Connection current, List<RateLimitPermit> permits, List<byte[]> keys) {
 		long now = System.nanoTime();
-		List<byte[]> arguments = new ArrayList<>(7 * permits.size());
-		Map<String, Long> told = new HashMap<>();
+		List<byte[]> arguments = new ArrayList<>(8 * permits.size());
+		Map<String, Untold> told = new HashMap<>();
 		for (RateLimitPermit permit : permits) {
 			Gcra gcra = permit.rule().gcra();
 			Gcra.Debt price = gcra.price(permit.cost());
@@ -456,59 +467,66 @@ public final class RedisRateLimiter implements LeasablePermits {
 			arguments.add(bytes(price.fraction()));
 			arguments.add(bytes(gcra.toleranceWhole()));
 			arguments.add(bytes(gcra.toleranceFraction()));
-			arguments.add(bytes(owed(permit.rule(), permit.key(), now, told)));
+			OutageDebt untold = untold(permit.rule(), permit.key(), now, told);
+			arguments.add(bytes(untold.known()));
+			arguments.add(bytes(untold.owed()));
 		}
 		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments);
 		rememberUnlessHeard(told, sent);
 		return sent;
 	}
 
-	/** What a key owes that Redis has not heard of, in microseconds. */
-	private long owed(RateLimitRule rule, String key, long now, Map<String, Long> told) {
-		if (this.owed.isEmpty()) {
-			return 0;
+	/** What a key owes that Redis has not heard of. */
+	private OutageDebt untold(RateLimitRule rule, String key, long now, Map<String, Untold> told) {
+		if (this.untold.isEmpty()) {
+			return OutageDebt.NONE;
 		}
 		String name = name(rule, key);
-		Long until = this.owed.remove(name);
-		if (until == null) {
-			return 0;
+		Untold debt = this.untold.remove(name);
+		if (debt == null) {
+			return OutageDebt.NONE;
 		}
-		told.put(name, until);
-		return Math.max(0, (until - now) / 1000);
+		told.put(name, debt);
+		return debt.at(now);
 	}
 
-	private void rememberUnlessHeard(Map<String, Long> told, CompletionStage<?> sent) {
+	private void rememberUnlessHeard(Map<String, Untold> told, CompletionStage<?> sent) {
 		if (told.isEmpty()) {
 			return;
 		}
 		sent.whenComplete((reply, failure) -> {
 			if (failure != null) {
-				told.forEach(this.owed::putIfAbsent);
+				told.forEach(this.untold::putIfAbsent);
 			}
 		});
 	}
 
 	@Override
-	public void overdrawn(RateLimitPermit permit, boolean asked) {
-		for (long left = asked ? 0 : permit.cost(); left > 0; left -= MAX_BATCH) {
-			draw(List.of(new Draw(permit.rule(), permit.key(), 1, Math.min(left, MAX_BATCH), 0, 0, 0)));
+	public void overdrawn(List<RateLimitPermit> call, List<RateLimitPermit> permits, boolean asked) {
+		if (asked) {
+			return;
+		}
+		for (RateLimitPermit permit : permits) {
+			for (long left = permit.cost(); left > 0; left -= MAX_BATCH) {
+				draw(List.of(new Draw(permit.rule(), permit.key(), 1, Math.min(left, MAX_BATCH), 0, 0)));
+			}
 		}
 	}
 
 	@Override
-	public void counted(RateLimitPermit permit, Gcra.Debt debt) {
+	public void counted(RateLimitPermit permit, OutageDebt debt) {
 		long now = System.nanoTime();
 		String name = name(permit.rule(), permit.key());
-		if (this.owed.size() >= MAX_OWED && !this.owed.containsKey(name)) {
+		if (this.untold.size() >= MAX_UNTOLD && !this.untold.containsKey(name)) {
 			long next = this.nextForgetting.get();
 			if (now - next >= 0 && this.nextForgetting.compareAndSet(next, now + FORGET_INTERVAL_NANOS)) {
-				this.owed.values().removeIf((until) -> now - until >= 0);
+				this.untold.values().removeIf((each) -> each.at(now).paid());
 			}
-			if (this.owed.size() >= MAX_OWED) {
+			if (this.untold.size() >= MAX_UNTOLD) {
 				return;
 			}
 		}
-		this.owed.put(name, now + debt.whole() * 1000);
+		this.untold.put(name, new Untold(debt, now));
 	}
 
 	@Override
@@ -524,7 +542,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 		}
 		List<CompletableFuture<Grant>> grants = new ArrayList<>(Collections.nCopies(draws.size(), NO_GRANT));
 		for (List<Integer> group : groups(current, keys)) {
-			Map<String, Long> told = new HashMap<>();
+			Map<String, Untold> told = new HashMap<>();
 			CompletableFuture<List<Object>> sent = run(current, this.lease, select(keys, group),
 					leaseArguments(select(draws, group), told));
 			rememberUnlessHeard(told, sent);
@@ -683,15 +701,16 @@ public final class RedisRateLimiter implements LeasablePermits {
 		return this.keyPrefix + '{' + rule.name() + ':' + key + '}';
 	}
 
-	private List<byte[]> leaseArguments(List<Draw> draws, Map<String, Long> told) {
+	private List<byte[]> leaseArguments(List<Draw> draws, Map<String, Untold> told) {
 		long now = System.nanoTime();
-		List<byte[]> arguments = new ArrayList<>(10 * draws.size());
+		List<byte[]> arguments = new ArrayList<>(11 * draws.size());
 		for (Draw draw : draws) {
 			Gcra gcra = draw.rule().gcra();
 			Gcra.Debt price = gcra.price(1);
+			OutageDebt before = untold(draw.rule(), draw.key(), now, told);
 			long[] numbers = { gcra.limit(), price.whole(), price.fraction(), gcra.toleranceWhole(),
 					gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(), draw.giveBack(),
-					Math.max(draw.owed(), owed(draw.rule(), draw.key(), now, told)) };
+					Math.max(draw.untold().known(), before.known()), draw.untold().owed() + before.owed() };
 			for (long number : numbers) {
 				arguments.add(bytes(number));
 			}
@@ -741,6 +760,15 @@ public final class RedisRateLimiter implements LeasablePermits {
 	 */
 	private record Connection(RedisConnection spring, RedisScriptingAsyncCommands<byte[], byte[]> commands,
 			@Nullable RedisClusterClient cluster) {
+	}
+
+	/** What Redis has not heard of, as it was at a time. */
+	private record Untold(OutageDebt debt, long since) {
+
+		OutageDebt at(long now) {
+			return this.debt.after((now - this.since) / 1000);
+		}
+
 	}
 
 	/** Decides what to do about a failed command. */

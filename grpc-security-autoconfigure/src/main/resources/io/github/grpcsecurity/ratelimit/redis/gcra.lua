@@ -5,9 +5,9 @@
 -- denominator is the limit. All numbers are integers below 2^53, so doubles are exact.
 --
 -- KEYS: one for each limit
--- ARGV: seven for each limit: enforced (1) or in the shadow (0), limit,
+-- ARGV: eight for each limit: enforced (1) or in the shadow (0), limit,
 --       increment whole, increment fraction, tolerance whole, tolerance fraction,
---       owed at least
+--       known to be owed at least, owed besides
 -- Returns whether the call is permitted (1 or 0), and for each limit what its key owed
 -- before the call: whole, fraction. One more number at the end says that keys held
 -- something else; they are made keys whose permits are used up.
@@ -21,10 +21,10 @@ local befores, afters = {}, {}
 local foreign = 0
 
 for i = 1, #KEYS do
-  local a = (i - 1) * 7
+  local a = (i - 1) * 8
   local limit = tonumber(ARGV[a + 2])
   local tolerance, tolerance_fraction = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
-  local owed = tonumber(ARGV[a + 7])
+  local known, owed = tonumber(ARGV[a + 7]), tonumber(ARGV[a + 8])
 
   local function exceeds(whole, fraction)
     return whole > tolerance or (whole == tolerance and fraction > tolerance_fraction)
@@ -51,9 +51,13 @@ for i = 1, #KEYS do
       whole, fraction = 0, 0
     end
   end
-  if whole < owed then
+  if whole < known then
     changed = true
-    whole, fraction = owed, 0
+    whole, fraction = known, 0
+  end
+  if owed > 0 then
+    changed = true
+    whole = whole + owed
   end
   if exceeds(whole, fraction) then
     changed = true

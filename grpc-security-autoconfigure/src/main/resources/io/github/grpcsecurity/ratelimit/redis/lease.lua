@@ -5,8 +5,9 @@
 -- a million permits are taken at once.
 --
 -- KEYS: one for each limit
--- ARGV: ten for each limit: limit, price of one permit whole and fraction, tolerance
---       whole and fraction, least, must, want, give back, owed at least
+-- ARGV: eleven for each limit: limit, price of one permit whole and fraction, tolerance
+--       whole and fraction, least, must, want, give back, known to be owed at least,
+--       owed besides
 -- Returns for each limit how many permits were granted, and what its key owes after
 -- that: whole, fraction. One more number at the end says that keys held something else;
 -- they are made keys whose permits are used up.
@@ -17,12 +18,13 @@ local reply = {}
 local foreign = 0
 
 for i = 1, #KEYS do
-  local a = (i - 1) * 10
+  local a = (i - 1) * 11
   local limit = tonumber(ARGV[a + 1])
   local price, price_fraction = tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
   local tolerance, tolerance_fraction = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   local least, must, want = tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7]), tonumber(ARGV[a + 8])
-  local back, owed = tonumber(ARGV[a + 9]), tonumber(ARGV[a + 10])
+  local back = tonumber(ARGV[a + 9])
+  local known, owed = tonumber(ARGV[a + 10]), tonumber(ARGV[a + 11])
 
   local function exceeds(whole, fraction)
     return whole > tolerance or (whole == tolerance and fraction > tolerance_fraction)
@@ -58,9 +60,10 @@ for i = 1, #KEYS do
   end
   local before, before_fraction = whole, fraction
 
-  if whole < owed then
-    whole, fraction = owed, 0
+  if whole < known then
+    whole, fraction = known, 0
   end
+  whole = whole + owed
   if exceeds(whole, fraction) then
     whole, fraction = tolerance, tolerance_fraction
   end

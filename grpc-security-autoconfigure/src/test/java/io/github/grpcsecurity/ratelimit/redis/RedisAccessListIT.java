@@ -99,7 +99,7 @@ class RedisAccessListIT {
 	private void use(RedisRateLimiter limiter) {
 		get(limiter.connect(List.of()));
 		assertThat(get(limiter.tryAcquire(permits("a", this.rule))).permitted()).isTrue();
-		assertThat(get(limiter.draw(List.of(new Draw(this.rule, "a", 1, 1, 1, 0, 0))).get(0)).permits()).isPositive();
+		assertThat(get(limiter.draw(List.of(new Draw(this.rule, "a", 1, 1, 1, 0))).get(0)).permits()).isPositive();
 	}
 
 	@Test

@@ -81,7 +81,7 @@ class RedisClusterIT {
 			assertThat(refused.results()).extracting(RateLimitDecision.Result::denied).containsExactly(false, true);
 		}
 		for (int key = 0; key < 20; key++) {
-			Draw look = new Draw(this.wide, "k" + key, 0, 0, 0, 0, 0);
+			Draw look = new Draw(this.wide, "k" + key, 0, 0, 0, 0);
 			// What the refused call took was given back
 			assertThat(get(limiter.draw(List.of(look)).get(0)).debt().whole())
 				.isLessThanOrEqualTo(this.wide.gcra().price(3).whole());
@@ -93,7 +93,7 @@ class RedisClusterIT {
 	void drawWhenKeysLiveOnSeveralNodesThenEachIsGranted() {
 		RedisRateLimiter limiter = connected("draw:");
 		List<Draw> draws = IntStream.range(0, 30)
-			.mapToObj((key) -> new Draw(this.wide, "k" + key, 1, 1 + key % 3, 0, 0, 0))
+			.mapToObj((key) -> new Draw(this.wide, "k" + key, 1, 1 + key % 3, 0, 0))
 			.toList();
 
 		List<? extends CompletionStage<Grant>> grants = limiter.draw(draws);
@@ -149,6 +149,7 @@ class RedisClusterIT {
 				assertThat(limiter.tryAcquire(permits(dead, rule)).toCompletableFuture()).isDone();
 				assertThat(get(limiter.tryAcquire(permits(alive, rule))).fallback()).isFalse();
 			}
+			connectWhileANodeIsDown(factory, rule, alive);
 			help.accept(limiter);
 			Awaitility.await()
 				.atMost(Duration.ofSeconds(60))
@@ -158,6 +159,19 @@ class RedisClusterIT {
 		}
 		finally {
 			factory.destroy();
+		}
+	}
+
+	private static void connectWhileANodeIsDown(LettuceConnectionFactory factory, RateLimitRule rule, String alive) {
+		try (GrpcSecurityThreads threads = new GrpcSecurityThreads();
+				FailoverRateLimiter late = new FailoverRateLimiter(
+						new RedisRateLimiter(factory, "", threads.executor()),
+						new InMemoryRateLimiter(100, System::nanoTime), List.of(rule), 1, Duration.ofMillis(200),
+						threads.scheduler(), System::nanoTime)) {
+			late.connect();
+
+			Awaitility.await().until(() -> !late.fallbackActive());
+			assertThat(get(late.tryAcquire(permits(alive, rule))).fallback()).isFalse();
 		}
 	}
 

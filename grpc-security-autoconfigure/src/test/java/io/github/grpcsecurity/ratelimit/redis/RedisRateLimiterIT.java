@@ -14,6 +14,7 @@ import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
+import io.github.grpcsecurity.ratelimit.OutageDebt;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
@@ -183,12 +184,12 @@ class RedisRateLimiterIT {
 				Gcra.Debt after;
 				boolean written;
 				if (random.nextInt(4) == 0) {
-					long owed = random.nextBoolean() ? 0
-							: (long) (random.nextDouble() * Math.min(2L * gcra.toleranceWhole(), 1_000_000_000));
-					Gcra.Debt told = (debt.whole() < owed) ? gcra.debt(owed, 0) : debt;
+					OutageDebt untold = random.nextBoolean() ? OutageDebt.NONE
+							: randomDebt(random, Math.min(2L * gcra.toleranceWhole(), 1_000_000_000));
+					Gcra.Debt told = untold.addedTo(gcra, debt);
 					RateLimitDecision decision = RateLimitDecision.of(permits("a", rule), List.of(told));
 					decisions.add(decision);
-					script.call(now, schedule + ":", permits("a", rule), owed);
+					script.call(now, schedule + ":", permits("a", rule), untold);
 					after = decision.results().get(0).debt();
 					written = !decision.results().get(0).denied() || !after.equals(debt);
 				}
@@ -222,7 +223,13 @@ class RedisRateLimiterIT {
 		long most = Math.min(2L * rule.gcra().toleranceWhole(), 1_000_000_000);
 		return new Draw(rule, "a", Math.min(must, random.nextInt(burst + 1)), must, random.nextInt(2 * burst + 2),
 				random.nextBoolean() ? 0 : random.nextInt(burst + 1),
-				random.nextBoolean() ? 0 : (long) (random.nextDouble() * most));
+				random.nextBoolean() ? OutageDebt.NONE : randomDebt(random, most));
+	}
+
+	private static OutageDebt randomDebt(Random random, long most) {
+		long counted = (long) (random.nextDouble() * most);
+		long known = random.nextBoolean() ? 0 : (long) (random.nextDouble() * counted);
+		return new OutageDebt(known, counted, 1 + random.nextInt(4));
 	}
 
 	private static RateLimitRule randomRule(Random random, String name) {
@@ -351,16 +358,20 @@ class RedisRateLimiterIT {
 	void drawWhenKeyHoldsSomethingElseThenNothingIsGrantedUntilPermitsComeBack() {
 		RateLimitRule rule = rule("r", 4, Duration.ofSeconds(2));
 		redis.lpush("test:{r:a}", "a", "list");
-		Draw draw = new Draw(rule, "a", 1, 1, 0, 0, 0);
+		Draw draw = new Draw(rule, "a", 1, 1, 0, 0);
 
 		assertThat(get(this.limiter.draw(List.of(draw)).get(0)).permits()).isZero();
 		Awaitility.await().until(() -> get(this.limiter.draw(List.of(draw)).get(0)).permits() == 1);
 	}
 
+	private static OutageDebt untold(RateLimitRule rule, long permits) {
+		return new OutageDebt(0, rule.gcra().price(permits).whole(), 1);
+	}
+
 	@Test
 	void countedWhenPermitsWereTakenElsewhereThenRedisHearsOfItOnce() {
 		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
-		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(4));
+		this.limiter.counted(permits("a", rule).get(0), untold(rule, 4));
 
 		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isTrue();
 		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isFalse();
@@ -373,9 +384,10 @@ class RedisRateLimiterIT {
 	@Test
 	void overdrawnWhenItWasNotAskedForThenItIsTakenAllTheSame() {
 		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
-		this.limiter.overdrawn(new RateLimitPermit(rule, "a", 3), false);
+		List<RateLimitPermit> three = List.of(new RateLimitPermit(rule, "a", 3));
+		this.limiter.overdrawn(three, three, false);
 		// What was asked for has been taken, or will be
-		this.limiter.overdrawn(new RateLimitPermit(rule, "a", 3), true);
+		this.limiter.overdrawn(three, three, true);
 
 		Awaitility.await()
 			.until(() -> decide(this.limiter, List.of(new RateLimitPermit(rule, "a", 0))).results()
@@ -386,9 +398,9 @@ class RedisRateLimiterIT {
 	@Test
 	void countedWhenPermitsAreDrawnInAdvanceThenRedisHearsOfIt() {
 		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
-		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(4));
+		this.limiter.counted(permits("a", rule).get(0), untold(rule, 4));
 
-		assertThat(get(this.limiter.draw(List.of(new Draw(rule, "a", 1, 5, 0, 0, 0))).get(0)).permits()).isEqualTo(1);
+		assertThat(get(this.limiter.draw(List.of(new Draw(rule, "a", 1, 5, 0, 0))).get(0)).permits()).isEqualTo(1);
 	}
 
 	@Test
@@ -417,7 +429,7 @@ class RedisRateLimiterIT {
 	@Test
 	void countedWhenTheNextCallIsRefusedThenRedisHasHeardOfItAllTheSame() {
 		RateLimitRule rule = rule("r", 5, Duration.ofHours(1));
-		this.limiter.counted(permits("a", rule).get(0), rule.gcra().price(5));
+		this.limiter.counted(permits("a", rule).get(0), untold(rule, 5));
 
 		assertThat(decide(this.limiter, permits("a", rule)).permitted()).isFalse();
 		assertThat(decide(connected("test:"), permits("a", rule)).permitted()).isFalse();
@@ -430,7 +442,7 @@ class RedisRateLimiterIT {
 		for (String key : List.of("a", "b")) {
 			assertThat(decide(this.limiter, permits(key, day)).permitted()).isTrue();
 		}
-		Draw draw = new Draw(second, "b", 1, 1, 0, 0, 0);
+		Draw draw = new Draw(second, "b", 1, 1, 0, 0);
 		assertThat(decide(this.limiter, permits("a", second)).permitted()).isFalse();
 		assertThat(get(this.limiter.draw(List.of(draw)).get(0)).permits()).isZero();
 
@@ -448,9 +460,9 @@ class RedisRateLimiterIT {
 			factory.start();
 			try (RedisRateLimiter behind = new RedisRateLimiter(factory, "test:", threads.executor())) {
 				get(behind.connect(List.of()).toCompletableFuture());
-				get(behind.draw(List.of(new Draw(rule, "a", 1, 8, 0, 0, 0))).get(0));
+				get(behind.draw(List.of(new Draw(rule, "a", 1, 8, 0, 0))).get(0));
 				proxy.swallow();
-				CompletableFuture<Grant> lost = behind.draw(List.of(new Draw(rule, "a", 0, 0, 0, 4, 0)))
+				CompletableFuture<Grant> lost = behind.draw(List.of(new Draw(rule, "a", 0, 0, 0, 4)))
 					.get(0)
 					.toCompletableFuture();
 				proxy.cut();
@@ -479,7 +491,7 @@ class RedisRateLimiterIT {
 					new CommandArgs<>(StringCodec.UTF8).add("RESETSTAT"));
 			for (int i = 0; i < 2000; i++) {
 				decide(this.limiter, permits("k" + i % 100, one, two));
-				get(this.limiter.draw(List.of(new Draw(one, "k" + i % 100, 1, 1, 1, 0, 0))).get(0));
+				get(this.limiter.draw(List.of(new Draw(one, "k" + i % 100, 1, 1, 1, 0))).get(0));
 			}
 		}
 		String statistics = redis.info("commandstats")

@@ -9,6 +9,7 @@ import java.util.List;
 import io.github.grpcsecurity.ratelimit.Gcra;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Draw;
 import io.github.grpcsecurity.ratelimit.LeasablePermits.Grant;
+import io.github.grpcsecurity.ratelimit.OutageDebt;
 import io.github.grpcsecurity.ratelimit.RateLimitDecision;
 import io.github.grpcsecurity.ratelimit.RateLimitPermit;
 import io.lettuce.core.ScriptOutputType;
@@ -65,10 +66,10 @@ final class ScriptRunner {
 			while position <= #all do
 			  local keys, arguments = {}, {}
 			  seconds, micros = take(), take()
-			  local script, width = gcra, 7
+			  local script, width = gcra, 8
 			  local count = tonumber(take())
 			  if count == 0 then
-			    script, width, count = lease, 10, 1
+			    script, width, count = lease, 11, 1
 			  end
 			  for i = 1, count do
 			    keys[i] = take()
@@ -113,7 +114,7 @@ final class ScriptRunner {
 		Gcra gcra = draw.rule().gcra();
 		for (long number : new long[] { gcra.limit(), gcra.price(1).whole(), gcra.price(1).fraction(),
 				gcra.toleranceWhole(), gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(),
-				draw.giveBack(), draw.owed() }) {
+				draw.giveBack(), draw.untold().known(), draw.untold().owed() }) {
 			this.arguments.add(Long.toString(number));
 		}
 		this.calls.add(List.of());
@@ -127,11 +128,11 @@ final class ScriptRunner {
 	}
 
 	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits) {
-		call(nowMicros, keyPrefix, permits, 0);
+		call(nowMicros, keyPrefix, permits, OutageDebt.NONE);
 	}
 
 	/** A call whose keys owe something that the store has not heard of. */
-	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits, long owed) {
+	void call(long nowMicros, String keyPrefix, List<RateLimitPermit> permits, OutageDebt untold) {
 		long now = EPOCH + nowMicros;
 		this.arguments.add(Long.toString(now / 1_000_000));
 		this.arguments.add(Long.toString(now % 1_000_000));
@@ -145,7 +146,8 @@ final class ScriptRunner {
 			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
-			this.arguments.add(Long.toString(owed));
+			this.arguments.add(Long.toString(untold.known()));
+			this.arguments.add(Long.toString(untold.owed()));
 		}
 		this.calls.add(permits);
 	}
