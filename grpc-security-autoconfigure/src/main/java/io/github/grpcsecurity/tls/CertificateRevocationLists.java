@@ -68,6 +68,9 @@ public final class CertificateRevocationLists {
 	private Map<Path, CrlFile> files = Map.of();
 
 	// Guarded by this
+	private Set<Path> missing = Set.of();
+
+	// Guarded by this
 	private final Map<Path, BadFile> badFiles = new HashMap<>();
 
 	// Guarded by this
@@ -173,10 +176,8 @@ public final class CertificateRevocationLists {
 		for (Path location : this.locations) {
 			read(location, found, newProblems);
 		}
-		if (!newProblems.isEmpty()) {
-			this.files.forEach(found::putIfAbsent);
-		}
-		else {
+		keepMissing(found, newProblems.isEmpty());
+		if (newProblems.isEmpty()) {
 			this.badFiles.clear();
 		}
 		boolean changed = !found.equals(this.files);
@@ -189,6 +190,23 @@ public final class CertificateRevocationLists {
 		// Time alone can put a list out of force
 		changed |= reportOutdated();
 		return new Pass(changed, newProblems.isEmpty());
+	}
+
+	/**
+	 * Nothing is dropped until everything can be read. And whoever replaces a file may
+	 * delete it first: what it names must not count as good until the next look because
+	 * of that, so it is gone if it is missing twice.
+	 */
+	private void keepMissing(Map<Path, CrlFile> found, boolean complete) {
+		Set<Path> missingBefore = this.missing;
+		Set<Path> missingNow = new HashSet<>(this.files.keySet());
+		missingNow.removeAll(found.keySet());
+		this.missing = missingNow;
+		this.files.forEach((path, file) -> {
+			if (!complete || !missingBefore.contains(path)) {
+				found.putIfAbsent(path, file);
+			}
+		});
 	}
 
 	private void read(Path location, Map<Path, CrlFile> found, Set<String> newProblems) {

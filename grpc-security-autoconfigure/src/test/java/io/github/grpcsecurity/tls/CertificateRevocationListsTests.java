@@ -84,6 +84,7 @@ class CertificateRevocationListsTests {
 
 		Files.delete(this.directory.resolve("ca.pem"));
 		lists.reload();
+		lists.reload();
 		assertThat(status(lists)).isEqualTo(RevocationStatus.UNDETERMINED);
 		assertThat(this.changes).hasValue(2);
 	}
@@ -358,10 +359,30 @@ class CertificateRevocationListsTests {
 		return lists.status(this.client, this.ca.getCertificate());
 	}
 
+	@Test
+	void reloadWhenAListIsMissingForAMomentThenItStaysInForce() throws Exception {
+		Path file = write("ca.crl", TestCrl.of(this.ca).revoke(this.client).der());
+		CertificateRevocationLists lists = lists();
+		byte[] content = Files.readAllBytes(file);
+		Files.delete(file);
+		lists.reload();
+		assertThat(status(lists)).isEqualTo(RevocationStatus.REVOKED);
+
+		write("ca.crl", content);
+		lists.reload();
+		Files.delete(file);
+		lists.reload();
+
+		assertThat(status(lists)).isEqualTo(RevocationStatus.REVOKED);
+		assertThat(this.changes).hasValue(0);
+		lists.reload();
+		assertThat(status(lists)).isEqualTo(RevocationStatus.UNDETERMINED);
+	}
+
 	private Path write(String name, byte[] content) throws Exception {
 		Path file = Files.createTempFile(this.directory, ".", null);
 		Files.write(file, content);
-		return Files.move(file, this.directory.resolve(name), StandardCopyOption.REPLACE_EXISTING);
+		return Files.move(file, this.directory.resolve(name), StandardCopyOption.ATOMIC_MOVE);
 	}
 
 }

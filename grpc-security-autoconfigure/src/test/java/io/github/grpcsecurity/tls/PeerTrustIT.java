@@ -275,6 +275,7 @@ class PeerTrustIT {
 
 		Files.delete(this.directory.resolve("ca.crl"));
 		lists.reload();
+		lists.reload();
 
 		assertThat(bidi.await().status().getCode()).isEqualTo(Code.UNAUTHENTICATED);
 		await().until(() -> this.observer.closed.size() == 1);
