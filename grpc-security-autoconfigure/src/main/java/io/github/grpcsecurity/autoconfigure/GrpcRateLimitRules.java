@@ -100,22 +100,25 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		}
 		catch (InvalidRateLimitRuleException ex) {
 			String property = PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property();
-			if (ex.rule() >= rules.size()) {
-				// Only the names of rules for calls in flight can be at odds with others
-				throw invalid(property, concurrency.get(ex.rule() - rules.size()).name(),
-						String.valueOf(ex.getMessage()));
-			}
-			RateLimitRule rule = rules.get(ex.rule());
-			Object value = switch (ex.property()) {
-				case "name" -> rule.name();
-				case "key" -> rule.key();
-				case "on-failure" -> rule.onFailure();
-				case "replaces" -> rule.replaces();
-				case "cost" -> rule.gcra().cost();
-				default -> rule.costs();
-			};
+			Object value = (ex.rule() < rules.size()) ? value(rules.get(ex.rule()), ex.property())
+					: value(concurrency.get(ex.rule() - rules.size()), ex.property());
 			throw invalid(property, value, String.valueOf(ex.getMessage()));
 		}
+	}
+
+	private static Object value(RateLimitRule rule, String property) {
+		return switch (property) {
+			case "name" -> rule.name();
+			case "key" -> rule.key();
+			case "on-failure" -> rule.onFailure();
+			case "replaces" -> rule.replaces();
+			case "cost" -> rule.gcra().cost();
+			default -> rule.costs();
+		};
+	}
+
+	private static Object value(ConcurrencyRule rule, String property) {
+		return property.equals("name") ? rule.name() : rule.key();
 	}
 
 	private static String name(String property, Rule rule) {
