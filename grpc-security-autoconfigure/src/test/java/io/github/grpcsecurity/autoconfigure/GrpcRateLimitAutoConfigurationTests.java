@@ -342,7 +342,9 @@ class GrpcRateLimitAutoConfigurationTests {
 			"rules[0].limit=0 | rules[0].limit | at least 1", "rules[0].limit=-5 | rules[0].limit | at least 1",
 			"rules[0].limit=2000000000 | rules[0].limit | The limit must be from 1 to 1000000000",
 			"rules[0].burst=0 | rules[0].burst | at least 1", "rules[0].cost=0 | rules[0].cost | at least 1",
-			"rules[0].cost=11 | rules[0].cost | no call would ever be admitted",
+			"rules[0].cost=11 | rules[0].cost | A cost of 11 exceeds the burst, which is 10: no such call",
+			"rules[0].cost=1000000000;expected-instances=100 | rules[0].cost | exceeds the burst",
+			"rules[0].cost=2000000000 | rules[0].cost | from 0 to 1000000000",
 			"rules[0].period=0s | rules[0].period | The period must be longer than zero",
 			"rules[0].methods=bank.Accounts | rules[0].methods[0] | no slash",
 			"rules[0].methods= | rules[0].methods | at least", "expected-instances=0 | expected-instances | at least 1",
@@ -353,7 +355,10 @@ class GrpcRateLimitAutoConfigurationTests {
 			"lease.max-share=NaN | lease.max-share | above 0",
 			"redis.key-prefix={}x | redis.key-prefix | no empty hash tag" })
 	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String setting, String property, String reason) {
-		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
+		String[] settings = java.util.Arrays.stream(setting.split(";"))
+			.map((each) -> "grpc.security.rate-limit." + each)
+			.toArray(String[]::new);
+		this.runner.withPropertyValues(settings)
 			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
 				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
 					assertThat(ex.getName()).isEqualTo("grpc.security.rate-limit." + property);
