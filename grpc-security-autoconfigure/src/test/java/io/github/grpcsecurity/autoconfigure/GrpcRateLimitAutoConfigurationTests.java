@@ -54,6 +54,8 @@ import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.core.env.MapPropertySource;
+import org.springframework.core.env.StandardEnvironment;
+import org.springframework.core.env.SystemEnvironmentPropertySource;
 import org.springframework.data.redis.connection.RedisConnectionFactory;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
@@ -184,6 +186,23 @@ class GrpcRateLimitAutoConfigurationTests {
 				FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure());
 				assertThat(analysis.getDescription()).contains("more than one RedisConnectionFactory bean");
 				assertThat(analysis.getAction()).contains("@Primary");
+			});
+	}
+
+	@Test
+	void reloadWhenEnvironmentOfTheSystemHasUnknownNamesThenIgnoredAsAtTheStart() {
+		this.runner.withSystemProperties("grpc.security.rate-limit.foo=1")
+			.withInitializer((context) -> context.getEnvironment()
+				.getPropertySources()
+				.replace(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+						new SystemEnvironmentPropertySource(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+								Map.of("GRPC_SECURITY_RATELIMIT_BAR", "4"))))
+			.run((context) -> {
+				assertThat(context).hasNotFailed();
+
+				context.getBean(GrpcRateLimitReloader.class).reload();
+
+				assertThat(context.getBean(RateLimitRules.class).all()).hasSize(1);
 			});
 	}
 
