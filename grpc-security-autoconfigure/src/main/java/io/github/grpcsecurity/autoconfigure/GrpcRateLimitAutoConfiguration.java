@@ -1,5 +1,9 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
+
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Store;
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
@@ -8,6 +12,7 @@ import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.ratelimit.RecentRateLimits;
@@ -93,10 +98,24 @@ public final class GrpcRateLimitAutoConfiguration {
 	}
 
 	private static RateLimiter inMemory(RateLimitRules rules, String reason) {
-		if (!rules.all().isEmpty()) {
-			logger.info("Rate limits are kept in this server alone, because " + reason);
-		}
+		onFirstRules(rules, () -> logger.info("Rate limits are kept in this server alone, because " + reason));
 		return new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
+	}
+
+	/**
+	 * Does something once there are rules whose permits are kept somewhere, now or after
+	 * a change, which is undone if that throws.
+	 */
+	private static void onFirstRules(RateLimitRules rules, Runnable action) {
+		AtomicBoolean done = new AtomicBoolean();
+		Consumer<List<RateLimitRule>> look = (inForce) -> {
+			if (!done.get() && inForce.stream().anyMatch(RateLimitRule::needsStore)) {
+				action.run();
+				done.set(true);
+			}
+		};
+		look.accept(rules.all());
+		rules.onUpdate(look);
 	}
 
 	@Configuration(proxyBeanMethods = false)
@@ -138,10 +157,10 @@ public final class GrpcRateLimitAutoConfiguration {
 					rules.all(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
 					System::nanoTime);
 			rules.onUpdate(limiter::update);
-			if (!rules.all().isEmpty()) {
+			onFirstRules(rules, () -> {
 				logger.info("Rate limits are kept in Redis, because " + reason);
 				limiter.connect();
-			}
+			});
 			return limiter;
 		}
 

@@ -21,6 +21,7 @@ import io.github.grpcsecurity.ratelimit.RateLimitKeyResolver;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.ratelimit.TestRules;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecurityStage;
@@ -61,6 +62,7 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 @ExtendWith(OutputCaptureExtension.class)
 class GrpcRateLimitAutoConfigurationTests {
@@ -204,6 +206,65 @@ class GrpcRateLimitAutoConfigurationTests {
 
 				assertThat(context.getBean(RateLimitRules.class).all()).hasSize(1);
 			});
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "", "rules[0].name=server;rules[0].key=global;rules[0].concurrency=5",
+			"rules[0].name=each;rules[0].key=call;rules[0].limit=5;rules[0].messages=true" })
+	void fallbackWhenNoRuleNeedsRedisThenZeroAndNobodyConnects(String rules, CapturedOutput output) {
+		String[] settings = java.util.Arrays.stream(rules.split(";"))
+			.filter((each) -> !each.isEmpty())
+			.map((each) -> "grpc.security.rate-limit." + each)
+			.toArray(String[]::new);
+		this.empty.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.withPropertyValues("spring.data.redis.port=1")
+			.withPropertyValues(settings)
+			.run((context) -> {
+				assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class);
+				assertThat(fallback(context)).isZero();
+				assertThat(output).doesNotContain("Rate limits are kept");
+
+				context.getBean(RateLimitRules.class)
+					.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))), List.of());
+				assertThat(fallback(context)).isOne();
+				context.getBean(RateLimitRules.class).update(List.of(), List.of());
+				assertThat(fallback(context)).isZero();
+			});
+	}
+
+	@Test
+	void updateWhenItBringsTheFirstRulesThenRedisIsConnectedAtOnce(CapturedOutput output) {
+		try (TestRedis redis = TestRedis.start()) {
+			this.empty
+				.withPropertyValues("spring.data.redis.port=" + redis.port(),
+						"grpc.security.rate-limit.redis.timeout=5s")
+				.run((context) -> {
+					FailoverRateLimiter limiter = (FailoverRateLimiter) context.getBean(RateLimiter.class);
+					RateLimitRules rules = context.getBean(RateLimitRules.class);
+					assertThat(output).doesNotContain("Rate limits are kept");
+
+					rules.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))));
+
+					await().until(() -> !limiter.fallbackActive());
+					rules.update(List.of());
+					rules.update(List.of(TestRules.rule("b", 10, Duration.ofSeconds(1))));
+					assertThat(output)
+						.containsOnlyOnce("Rate limits are kept in Redis, because spring.data.redis.port is set");
+				});
+		}
+	}
+
+	@Test
+	void updateWhenItBringsTheFirstRulesThenLogSaysThatTheyAreInMemory(CapturedOutput output) {
+		this.empty.run((context) -> {
+			context.getBean(RateLimitRules.class).update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))));
+
+			assertThat(output).containsOnlyOnce("Rate limits are kept in this server alone, because no property");
+		});
+	}
+
+	private static double fallback(AssertableApplicationContext context) {
+		return context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.fallback").gauge().value();
 	}
 
 	private static void assertMissing(Throwable failure) {
