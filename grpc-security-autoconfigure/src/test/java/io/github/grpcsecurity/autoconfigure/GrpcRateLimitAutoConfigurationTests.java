@@ -54,10 +54,15 @@ import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Primary;
 import org.springframework.core.env.MapPropertySource;
 import org.springframework.core.env.StandardEnvironment;
 import org.springframework.core.env.SystemEnvironmentPropertySource;
+import org.springframework.dao.DataAccessException;
+import org.springframework.data.redis.connection.RedisClusterConnection;
+import org.springframework.data.redis.connection.RedisConnection;
 import org.springframework.data.redis.connection.RedisConnectionFactory;
+import org.springframework.data.redis.connection.RedisSentinelConnection;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -186,26 +191,78 @@ class GrpcRateLimitAutoConfigurationTests {
 			.withUserConfiguration(OwnFactory.class, OtherFactory.class)
 			.run((context) -> {
 				FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure());
-				assertThat(analysis.getDescription()).contains("more than one RedisConnectionFactory bean");
+				assertThat(analysis.getDescription())
+					.isEqualTo("grpc.security.rate-limit.store is 'redis', but there is more than one"
+							+ " LettuceConnectionFactory bean, and none is @Primary: own, other.");
 				assertThat(analysis.getAction()).contains("@Primary");
 			});
 	}
 
 	@Test
-	void reloadWhenEnvironmentOfTheSystemHasUnknownNamesThenIgnoredAsAtTheStart() {
-		this.runner.withSystemProperties("grpc.security.rate-limit.foo=1")
-			.withInitializer((context) -> context.getEnvironment()
-				.getPropertySources()
-				.replace(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
-						new SystemEnvironmentPropertySource(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
-								Map.of("GRPC_SECURITY_RATELIMIT_BAR", "4"))))
-			.run((context) -> {
-				assertThat(context).hasNotFailed();
+	void storeWhenAutoAndSeveralConnectionFactoriesThenStartFailsWithTheWayOut() {
+		this.runner.withUserConfiguration(OwnFactory.class, OtherFactory.class)
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because the bean 'own' connects to it, but there is more than"
+							+ " one LettuceConnectionFactory bean, and none is @Primary: own, other.",
+					"Mark the one to use as @Primary, or keep permits in this server alone with"
+							+ " grpc.security.rate-limit.store=memory."));
+		this.runner.withUserConfiguration(OwnFactory.class, PrimaryFactory.class)
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class));
+		this.runner.withUserConfiguration(OwnFactory.class, OtherFactory.class)
+			.withPropertyValues("grpc.security.rate-limit.store=memory")
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class));
+	}
 
-				context.getBean(GrpcRateLimitReloader.class).reload();
+	@ParameterizedTest
+	@ValueSource(strings = { "", "io.lettuce" })
+	void storeWhenAutoAndConnectionIsNotByLettuceThenStartFailsWithTheWayOut(String missing) {
+		this.runner.withBean("jedis", OtherClient.class)
+			.withPropertyValues("spring.data.redis.host=redis.example")
+			.withClassLoader(missing.isEmpty() ? getClass().getClassLoader() : new FilteredClassLoader(missing))
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because spring.data.redis.host is set, but there is no"
+							+ " LettuceConnectionFactory bean, only jedis (OtherClient).",
+					"Connect with Lettuce, which spring-boot-starter-data-redis brings and"
+							+ " spring.data.redis.client-type=lettuce chooses, or keep permits in this server alone"
+							+ " with grpc.security.rate-limit.store=memory."));
+	}
 
-				assertThat(context.getBean(RateLimitRules.class).all()).hasSize(1);
-			});
+	@Test
+	void storeWhenAutoAndNobodyConnectsThenStartFailsWithTheWayOut() {
+		this.bare.withPropertyValues(RULE)
+			.withPropertyValues("spring.data.redis.host=redis.example")
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because spring.data.redis.host is set, but there is no"
+							+ " RedisConnectionFactory bean.",
+					"Add spring-boot-starter-data-redis and set spring.data.redis.*, or keep permits in this server"
+							+ " alone with grpc.security.rate-limit.store=memory."));
+	}
+
+	@Test
+	void storeWhenAutoAndSeveralConnectionFactoriesWithoutRulesThenRulesCannotComeLater() {
+		this.empty.withUserConfiguration(OwnFactory.class, OtherFactory.class).run((context) -> {
+			assertThat(context).hasNotFailed();
+			RateLimitRules rules = context.getBean(RateLimitRules.class);
+			List<RateLimitRule> each = List
+				.of(TestRules.messages(TestRules.rule("each", "call", 10, Duration.ofSeconds(1))));
+			rules.update(each);
+
+			assertThatThrownBy(() -> rules.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1)))))
+				.isInstanceOf(MissingRedisException.class)
+				.hasMessageContaining("more than one LettuceConnectionFactory bean")
+				.hasMessageContaining("grpc.security.rate-limit.store=memory");
+			assertThat(rules.all()).isEqualTo(each);
+		});
+	}
+
+	private static void assertAnalysis(Throwable failure, String description, String action) {
+		FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(failure);
+		assertThat(analysis.getDescription()).isEqualTo(description);
+		assertThat(analysis.getAction()).isEqualTo(action);
+	}
+
+	private static double fallback(AssertableApplicationContext context) {
+		return context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.fallback").gauge().value();
 	}
 
 	@ParameterizedTest
@@ -263,8 +320,21 @@ class GrpcRateLimitAutoConfigurationTests {
 		});
 	}
 
-	private static double fallback(AssertableApplicationContext context) {
-		return context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.fallback").gauge().value();
+	@Test
+	void reloadWhenEnvironmentOfTheSystemHasUnknownNamesThenIgnoredAsAtTheStart() {
+		this.runner.withSystemProperties("grpc.security.rate-limit.foo=1")
+			.withInitializer((context) -> context.getEnvironment()
+				.getPropertySources()
+				.replace(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+						new SystemEnvironmentPropertySource(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+								Map.of("GRPC_SECURITY_RATELIMIT_BAR", "4"))))
+			.run((context) -> {
+				assertThat(context).hasNotFailed();
+
+				context.getBean(GrpcRateLimitReloader.class).reload();
+
+				assertThat(context.getBean(RateLimitRules.class).all()).hasSize(1);
+			});
 	}
 
 	private static void assertMissing(Throwable failure) {
@@ -282,7 +352,7 @@ class GrpcRateLimitAutoConfigurationTests {
 			.withClassLoader(new FilteredClassLoader("org.springframework.data.redis", "io.lettuce"))
 			.run((context) -> {
 				assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class);
-				assertThat(output).contains("because Spring Data Redis with Lettuce is not on the class path");
+				assertThat(output).contains("because Spring Data Redis is not on the class path");
 			});
 	}
 
@@ -659,11 +729,52 @@ class GrpcRateLimitAutoConfigurationTests {
 	}
 
 	@Configuration(proxyBeanMethods = false)
+	static class PrimaryFactory {
+
+		@Bean
+		@Primary
+		LettuceConnectionFactory primary() {
+			return new LettuceConnectionFactory("127.0.0.1", 1);
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
 	static class OtherFactory {
 
 		@Bean
 		LettuceConnectionFactory other() {
 			return new LettuceConnectionFactory("127.0.0.1", 2);
+		}
+
+	}
+
+	/** Connects without Lettuce. */
+	static final class OtherClient implements RedisConnectionFactory {
+
+		@Override
+		public RedisConnection getConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public RedisClusterConnection getClusterConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public RedisSentinelConnection getSentinelConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public boolean getConvertPipelineAndTxResults() {
+			return false;
+		}
+
+		@Override
+		public DataAccessException translateExceptionIfPossible(RuntimeException ex) {
+			return null;
 		}
 
 	}
