@@ -155,8 +155,7 @@ final class DecisionRecorder {
 			}
 			return true;
 		}
-		String before = call.notes().get(SHADOW_NOTE);
-		call.note(SHADOW_NOTE, (before != null) ? before + "," + opinion.id() : opinion.id());
+		call.noteAlso(SHADOW_NOTE, opinion.id());
 		boolean error = !(verdict instanceof Verdict.Refuse refuse) || Denial.notEvaluated(refuse.refusal());
 		this.observer.decided(opinion.id(), error ? Outcome.ERROR : Outcome.SHADOW_DENIED);
 		return false;

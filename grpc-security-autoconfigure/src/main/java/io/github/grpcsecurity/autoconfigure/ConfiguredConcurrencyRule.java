@@ -21,8 +21,6 @@ import org.springframework.util.ClassUtils;
  */
 final class ConfiguredConcurrencyRule {
 
-	private static final Set<String> ADAPTIVE_KEYS = Set.of("global", "service", "method");
-
 	private static final String ADAPTIVE_LIBRARY = "com.netflix.concurrency.limits.Limit";
 
 	private ConfiguredConcurrencyRule() {
@@ -31,10 +29,6 @@ final class ConfiguredConcurrencyRule {
 	static ConcurrencyRule of(String property, Rule rule, String name, RateLimitKey key, List<MethodPattern> methods,
 			@Nullable ClassLoader classLoader) {
 		standsAlone(property, rule);
-		if (key.toString().equals("call")) {
-			throw invalid(property + "key", key, "Each call by itself is one call in flight, so that the rule would"
-					+ " count to one. Use another key, or make a rule that counts the messages of each call.");
-		}
 		Adaptive adaptive = rule.adaptive();
 		Integer limit = rule.concurrency();
 		if (adaptive != null && limit != null) {
@@ -48,10 +42,6 @@ final class ConfiguredConcurrencyRule {
 				throw invalid(property + "adaptive", adaptive,
 						"Adaptive limits need com.netflix.concurrency-limits:concurrency-limits-core on the"
 								+ " class path. Add it, or set a fixed concurrency.");
-			}
-			if (!ADAPTIVE_KEYS.contains(key.toString())) {
-				throw invalid(property + "key", key, "An adaptive limit learns what this server can bear, not what"
-						+ " a caller may take: use global, service or method, or a fixed concurrency.");
 			}
 		}
 		else if (limit == null || limit < 1) {

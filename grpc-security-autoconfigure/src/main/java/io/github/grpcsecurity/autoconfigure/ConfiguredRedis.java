@@ -1,6 +1,7 @@
 package io.github.grpcsecurity.autoconfigure;
 
 import java.util.List;
+import java.util.Set;
 
 import org.springframework.beans.factory.config.BeanDefinition;
 import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
@@ -8,7 +9,7 @@ import org.springframework.boot.autoconfigure.service.connection.ConnectionDetai
 import org.springframework.boot.context.properties.bind.Bindable;
 import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.core.env.Environment;
-import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
+import org.springframework.data.redis.connection.RedisConnectionFactory;
 
 /**
  * Whether somebody told Spring Data Redis where its server is. The starter brings a
@@ -26,7 +27,9 @@ record ConfiguredRedis(boolean configured, String reason) {
 	private static final List<String> LISTS = List.of("spring.data.redis.sentinel.nodes",
 			"spring.data.redis.cluster.nodes", "spring.data.redis.masterreplica.nodes");
 
-	private static final String BOOT_CONFIGURATION = "org.springframework.boot.data.redis.autoconfigure.LettuceConnectionConfiguration";
+	private static final Set<String> BOOT_CONFIGURATIONS = Set.of(
+			"org.springframework.boot.data.redis.autoconfigure.LettuceConnectionConfiguration",
+			"org.springframework.boot.data.redis.autoconfigure.JedisConnectionConfiguration");
 
 	private static final String BOOT_DETAILS = "org.springframework.boot.data.redis.autoconfigure.DataRedisConnectionDetails";
 
@@ -49,7 +52,7 @@ record ConfiguredRedis(boolean configured, String reason) {
 				return new ConfiguredRedis(true, "the bean '" + name + "' says where it is");
 			}
 		}
-		for (String name : beanFactory.getBeanNamesForType(LettuceConnectionFactory.class)) {
+		for (String name : beanFactory.getBeanNamesForType(RedisConnectionFactory.class)) {
 			if (!madeByBoot(beanFactory, name)) {
 				return new ConfiguredRedis(true, "the bean '" + name + "' connects to it");
 			}
@@ -76,7 +79,8 @@ record ConfiguredRedis(boolean configured, String reason) {
 			return false;
 		}
 		BeanDefinition definition = beanFactory.getMergedBeanDefinition(name);
-		return BOOT_CONFIGURATION.equals(definition.getFactoryBeanName());
+		String configuration = definition.getFactoryBeanName();
+		return configuration != null && BOOT_CONFIGURATIONS.contains(configuration);
 	}
 
 }

@@ -1,5 +1,9 @@
 package io.github.grpcsecurity.autoconfigure;
 
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
+
 import io.github.grpcsecurity.autoconfigure.GrpcRateLimitProperties.Store;
 import io.github.grpcsecurity.ratelimit.FailoverRateLimiter;
 import io.github.grpcsecurity.ratelimit.InMemoryRateLimiter;
@@ -8,6 +12,7 @@ import io.github.grpcsecurity.ratelimit.MicrometerRateLimitObserver;
 import io.github.grpcsecurity.ratelimit.PeerLimitStage;
 import io.github.grpcsecurity.ratelimit.PrincipalLimitStage;
 import io.github.grpcsecurity.ratelimit.RateLimitObserver;
+import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
 import io.github.grpcsecurity.ratelimit.RecentRateLimits;
@@ -37,6 +42,7 @@ import org.springframework.context.annotation.Configuration;
 import org.springframework.core.annotation.Order;
 import org.springframework.core.env.Environment;
 import org.springframework.core.io.ResourceLoader;
+import org.springframework.data.redis.connection.RedisConnectionFactory;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 /**
@@ -53,6 +59,8 @@ public final class GrpcRateLimitAutoConfiguration {
 	private static final Log logger = LogFactory.getLog(GrpcRateLimitAutoConfiguration.class);
 
 	private static final String STORE = "grpc.security.rate-limit.store";
+
+	private static final String PERMITS = "permits";
 
 	@Bean
 	RateLimitKeys grpcRateLimitKeys(BeanFactory beans, ObjectProvider<RateLimitExpressions> expressions) {
@@ -92,11 +100,55 @@ public final class GrpcRateLimitAutoConfiguration {
 		return new PrincipalLimitStage(rules, limiter, RateLimitObservers.of(observers));
 	}
 
+	/** Whether permits belong in Redis, and who says so. */
+	private static ConfiguredRedis redis(GrpcRateLimitProperties properties, ConfigurableListableBeanFactory beans,
+			Environment environment) {
+		return switch (properties.store()) {
+			case MEMORY -> new ConfiguredRedis(false, STORE + " is 'memory'");
+			case REDIS -> new ConfiguredRedis(true, STORE + " is 'redis'");
+			case AUTO -> ConfiguredRedis.find(beans, environment);
+		};
+	}
+
 	private static RateLimiter inMemory(RateLimitRules rules, String reason) {
-		if (!rules.all().isEmpty()) {
-			logger.info("Rate limits are kept in this server alone, because " + reason);
+		onFirstRules(rules, () -> logger.info("Rate limits are kept in this server alone, because " + reason));
+		return memory();
+	}
+
+	/**
+	 * Where permits belong in Redis, and no connection leads there, each server would
+	 * admit the whole limit: there must be no rules, neither now nor later.
+	 */
+	private static RateLimiter withoutRules(GrpcRateLimitProperties properties, RateLimitRules rules,
+			ConfiguredRedis redis, ConfigurableListableBeanFactory beans) {
+		if (properties.store() == Store.REDIS) {
+			throw MissingRedisException.of(STORE, PERMITS, redis.reason(), beans);
 		}
+		onFirstRules(rules, () -> {
+			throw MissingRedisException.of(STORE, PERMITS,
+					"Rate limits are to be kept in Redis, because " + redis.reason(), beans);
+		});
+		return memory();
+	}
+
+	private static InMemoryRateLimiter memory() {
 		return new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
+	}
+
+	/**
+	 * Does something once there are rules whose permits are kept somewhere, now or after
+	 * a change, which is undone if that throws.
+	 */
+	private static void onFirstRules(RateLimitRules rules, Runnable action) {
+		AtomicBoolean done = new AtomicBoolean();
+		Consumer<List<RateLimitRule>> look = (inForce) -> {
+			if (!done.get() && inForce.stream().anyMatch(RateLimitRule::needsStore)) {
+				action.run();
+				done.set(true);
+			}
+		};
+		look.accept(rules.all());
+		rules.onUpdate(look);
 	}
 
 	@Configuration(proxyBeanMethods = false)
@@ -109,22 +161,13 @@ public final class GrpcRateLimitAutoConfiguration {
 		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, RateLimitRules rules,
 				GrpcSecurityThreads threads, ObjectProvider<LettuceConnectionFactory> connectionFactories,
 				ConfigurableListableBeanFactory beanFactory, Environment environment) {
-			if (properties.store() == Store.MEMORY) {
-				return inMemory(rules, "grpc.security.rate-limit.store is 'memory'");
+			ConfiguredRedis redis = redis(properties, beanFactory, environment);
+			if (!redis.configured()) {
+				return inMemory(rules, redis.reason());
 			}
 			LettuceConnectionFactory connectionFactory = connectionFactories.getIfUnique();
-			if (properties.store() == Store.REDIS) {
-				if (connectionFactory == null) {
-					throw new MissingRedisException(STORE, "permits",
-							connectionFactories.stream().findAny().isPresent());
-				}
-				return inRedis(properties, rules, threads, connectionFactory,
-						"grpc.security.rate-limit.store is 'redis'");
-			}
-			ConfiguredRedis redis = ConfiguredRedis.find(beanFactory, environment);
-			if (connectionFactory == null || !redis.configured()) {
-				return inMemory(rules, (connectionFactory == null) ? "there is no single LettuceConnectionFactory bean"
-						: redis.reason());
+			if (connectionFactory == null) {
+				return withoutRules(properties, rules, redis, beanFactory);
 			}
 			return inRedis(properties, rules, threads, connectionFactory, redis.reason());
 		}
@@ -133,15 +176,14 @@ public final class GrpcRateLimitAutoConfiguration {
 				GrpcSecurityThreads threads, LettuceConnectionFactory connectionFactory, String reason) {
 			RedisRateLimiter redis = new RedisRateLimiter(connectionFactory, properties.redis().keyPrefix(),
 					threads.executor());
-			InMemoryRateLimiter local = new InMemoryRateLimiter(InMemoryRateLimiter.DEFAULT_MAX_KEYS, System::nanoTime);
-			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), local,
+			FailoverRateLimiter limiter = new FailoverRateLimiter(shared(properties, redis, threads), memory(),
 					rules.all(), properties.expectedInstances(), properties.redis().timeout(), threads.scheduler(),
 					System::nanoTime);
 			rules.onUpdate(limiter::update);
-			if (!rules.all().isEmpty()) {
+			onFirstRules(rules, () -> {
 				logger.info("Rate limits are kept in Redis, because " + reason);
 				limiter.connect();
-			}
+			});
 			return limiter;
 		}
 
@@ -162,17 +204,34 @@ public final class GrpcRateLimitAutoConfiguration {
 
 	}
 
+	/** Spring Data Redis without Lettuce. */
 	@Configuration(proxyBeanMethods = false)
 	@Order(2)
+	@ConditionalOnClass(RedisConnectionFactory.class)
+	static class OtherRedisConfiguration {
+
+		@Bean
+		@ConditionalOnMissingBean
+		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, RateLimitRules rules,
+				ConfigurableListableBeanFactory beanFactory, Environment environment) {
+			ConfiguredRedis redis = redis(properties, beanFactory, environment);
+			return redis.configured() ? withoutRules(properties, rules, redis, beanFactory)
+					: inMemory(rules, redis.reason());
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
+	@Order(3)
 	static class MemoryConfiguration {
 
 		@Bean
 		@ConditionalOnMissingBean
 		RateLimiter grpcRateLimiter(GrpcRateLimitProperties properties, RateLimitRules rules) {
 			if (properties.store() == Store.REDIS) {
-				throw new MissingRedisException(STORE, "permits", false);
+				throw MissingRedisException.none(STORE, PERMITS, STORE + " is 'redis'");
 			}
-			return inMemory(rules, "Spring Data Redis with Lettuce is not on the class path");
+			return inMemory(rules, "Spring Data Redis is not on the class path");
 		}
 
 	}

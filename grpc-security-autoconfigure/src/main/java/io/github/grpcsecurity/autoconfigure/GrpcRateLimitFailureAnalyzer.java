@@ -18,10 +18,7 @@ final class GrpcRateLimitFailureAnalyzer extends AbstractFailureAnalyzer<Illegal
 	protected @Nullable FailureAnalysis analyze(Throwable rootFailure, IllegalStateException cause) {
 		MissingRedisException missing = findCause(rootFailure, MissingRedisException.class);
 		if (missing != null) {
-			String description = String.valueOf(missing.getMessage());
-			String alone = "keep " + missing.kept() + " in this server alone with " + missing.property() + "=memory.";
-			return new FailureAnalysis(description, missing.several() ? "Mark the one to use as @Primary, or " + alone
-					: "Add spring-boot-starter-data-redis and set spring.data.redis.*, or " + alone, missing);
+			return new FailureAnalysis(missing.description(), missing.action(), missing);
 		}
 		UnmatchedMethodPatternException unmatched = findCause(rootFailure, UnmatchedMethodPatternException.class);
 		if (unmatched != null) {

@@ -17,7 +17,9 @@ import org.springframework.boot.convert.DurationUnit;
  * Settings for limiting the rate of gRPC calls.
  *
  * @param store Where permits are kept. With "auto" they are kept in Redis if a server is
- * configured for Spring Data Redis, and in this server alone otherwise.
+ * configured for Spring Data Redis, and in this server alone otherwise. With rules, the
+ * server does not start if Redis is configured and no single Lettuce connection leads to
+ * it.
  * @param rules Limits that calls count against. All that apply to a call have to admit
  * it.
  * @param expectedInstances Number of servers that share a limit while Redis does not

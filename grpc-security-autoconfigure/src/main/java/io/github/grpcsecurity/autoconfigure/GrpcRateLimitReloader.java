@@ -6,6 +6,7 @@ import org.springframework.boot.context.properties.bind.BindHandler;
 import org.springframework.boot.context.properties.bind.Bindable;
 import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.boot.context.properties.bind.handler.NoUnboundElementsBindHandler;
+import org.springframework.boot.context.properties.source.UnboundElementsSourceFilter;
 import org.springframework.core.env.Environment;
 import org.springframework.core.io.ResourceLoader;
 
@@ -44,7 +45,7 @@ public final class GrpcRateLimitReloader {
 	public void reload() {
 		GrpcRateLimitProperties properties = Binder.get(this.environment)
 			.bindOrCreate(PREFIX, Bindable.of(GrpcRateLimitProperties.class),
-					new NoUnboundElementsBindHandler(BindHandler.DEFAULT));
+					new NoUnboundElementsBindHandler(BindHandler.DEFAULT, new UnboundElementsSourceFilter()));
 		GrpcRateLimitRules asked = GrpcRateLimitRules.of(properties, this.keys, this.resources.getClassLoader());
 		this.rules.update(asked.rules(), asked.concurrency());
 	}

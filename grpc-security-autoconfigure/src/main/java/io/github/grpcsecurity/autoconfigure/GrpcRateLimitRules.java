@@ -85,12 +85,19 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 				concurrencyPlaces.add(i);
 			}
 			else {
-				rules.add(rule(property, asked, name, properties.expectedInstances(), keys));
+				rules.add(rule(property, asked, name, keys));
 				places.add(i);
 			}
 		}
 		places.addAll(concurrencyPlaces);
 		check(rules, concurrency, places);
+		// Last, as a share has to hold the dearest call
+		for (int i = 0; i < rules.size(); i++) {
+			RateLimitRule rule = rules.get(i);
+			int place = places.get(i);
+			numbers(PREFIX + "rules[" + place + "].", properties.rules().get(place),
+					() -> rule.share(properties.expectedInstances()));
+		}
 		return new GrpcRateLimitRules(rules, concurrency);
 	}
 
@@ -100,22 +107,25 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		}
 		catch (InvalidRateLimitRuleException ex) {
 			String property = PREFIX + "rules[" + places.get(ex.rule()) + "]." + ex.property();
-			if (ex.rule() >= rules.size()) {
-				// Only the names of rules for calls in flight can be at odds with others
-				throw invalid(property, concurrency.get(ex.rule() - rules.size()).name(),
-						String.valueOf(ex.getMessage()));
-			}
-			RateLimitRule rule = rules.get(ex.rule());
-			Object value = switch (ex.property()) {
-				case "name" -> rule.name();
-				case "key" -> rule.key();
-				case "on-failure" -> rule.onFailure();
-				case "replaces" -> rule.replaces();
-				case "cost" -> rule.gcra().cost();
-				default -> rule.costs();
-			};
+			Object value = (ex.rule() < rules.size()) ? value(rules.get(ex.rule()), ex.property())
+					: value(concurrency.get(ex.rule() - rules.size()), ex.property());
 			throw invalid(property, value, String.valueOf(ex.getMessage()));
 		}
+	}
+
+	private static Object value(RateLimitRule rule, String property) {
+		return switch (property) {
+			case "name" -> rule.name();
+			case "key" -> rule.key();
+			case "on-failure" -> rule.onFailure();
+			case "replaces" -> rule.replaces();
+			case "cost" -> rule.gcra().cost();
+			default -> rule.costs();
+		};
+	}
+
+	private static Object value(ConcurrencyRule rule, String property) {
+		return property.equals("name") ? rule.name() : rule.key();
 	}
 
 	private static String name(String property, Rule rule) {
@@ -145,7 +155,7 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		return methods;
 	}
 
-	private static RateLimitRule rule(String property, Rule rule, String name, int instances, RateLimitKeys keys) {
+	private static RateLimitRule rule(String property, Rule rule, String name, RateLimitKeys keys) {
 		if (rule.reserved() != null) {
 			throw invalid(property + "reserved", rule.reserved(), "Only calls in flight have a share that can be"
 					+ " reserved. Set concurrency or adaptive instead of a limit, or remove this.");
@@ -165,13 +175,9 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		RateLimitKey key = key(property, rule, keys);
 		List<MethodPattern> methods = methods(property + "methods", rule.methods());
 		Gcra gcra = numbers(property, rule, () -> gcra(property, rule));
-		RateLimitRule made = new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
+		return new RateLimitRule(name, key, methods, gcra, rule.shadow(), rule.onFailure(),
 				rule.responseStatus().code(), new LinkedHashSet<>(rule.replaces()),
 				costs(property + "costs", rule.costs()), onExceed, rule.bytes());
-		return numbers(property, rule, () -> {
-			made.share(instances);
-			return made;
-		});
 	}
 
 	private static List<MethodCost> costs(String property, List<Cost> costs) {
@@ -202,10 +208,6 @@ record GrpcRateLimitRules(List<RateLimitRule> rules, List<ConcurrencyRule> concu
 		}
 		if (rule.cost() < 1) {
 			throw invalid(property + "cost", rule.cost(), "It must be at least 1.");
-		}
-		if (rule.cost() > burst) {
-			throw invalid(property + "cost", rule.cost(), "It exceeds the burst, which is " + burst
-					+ ": no call would ever be admitted. Raise the burst or lower the cost.");
 		}
 		return new Gcra(limit, period, burst, rule.cost());
 	}

@@ -25,6 +25,7 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBooleanProperty;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingClass;
 import org.springframework.boot.autoconfigure.condition.NoneNestedConditions;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
@@ -33,6 +34,7 @@ import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Conditional;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.core.env.Environment;
+import org.springframework.data.redis.connection.RedisConnectionFactory;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 /**
@@ -52,6 +54,10 @@ public final class GrpcRevocationAutoConfiguration {
 
 	private static final String PREFIX = "grpc.security.authentication.revocation";
 
+	private static final String STORE = PREFIX + ".store";
+
+	private static final String REVOCATIONS = "revocations";
+
 	private static final Duration MIN_POLL_INTERVAL = Duration.ofMillis(100);
 
 	@Bean(initMethod = "start")
@@ -68,7 +74,7 @@ public final class GrpcRevocationAutoConfiguration {
 				store = (redis != null) ? redis.find(clock) : null;
 			}
 			if (store == null && properties.store() == Store.REDIS) {
-				throw new MissingRedisException(PREFIX + ".store", "revocations", false);
+				throw MissingRedisException.none(STORE, REVOCATIONS, STORE + " is 'redis'");
 			}
 		}
 		return new CredentialRevocations(store, settings, threads.scheduler(), clock, System::nanoTime);
@@ -95,6 +101,21 @@ public final class GrpcRevocationAutoConfiguration {
 				properties.subjectTtl(), properties.maxEntries());
 	}
 
+	/** Whether revocations belong in Redis, and who says so. */
+	private static ConfiguredRedis redis(GrpcRevocationProperties properties, ConfigurableListableBeanFactory beans,
+			Environment environment) {
+		return (properties.store() == Store.REDIS) ? new ConfiguredRedis(true, STORE + " is 'redis'")
+				: ConfiguredRedis.find(beans, environment);
+	}
+
+	/** In one server alone, what is revoked would be let in by all others. */
+	private static MissingRedisException missing(GrpcRevocationProperties properties, ConfiguredRedis redis,
+			ConfigurableListableBeanFactory beans) {
+		String wish = (properties.store() == Store.REDIS) ? redis.reason()
+				: "Revocations are to be kept in Redis, because " + redis.reason();
+		return MissingRedisException.of(STORE, REVOCATIONS, wish, beans);
+	}
+
 	/** Finds out whether revocations are shared. */
 	@FunctionalInterface
 	interface SharedRevocations {
@@ -112,24 +133,36 @@ public final class GrpcRevocationAutoConfiguration {
 				ObjectProvider<LettuceConnectionFactory> connectionFactories,
 				ConfigurableListableBeanFactory beanFactory, Environment environment) {
 			return (clock) -> {
+				ConfiguredRedis redis = redis(properties, beanFactory, environment);
+				if (!redis.configured()) {
+					return null;
+				}
 				LettuceConnectionFactory connectionFactory = connectionFactories.getIfUnique();
-				String reason;
-				if (properties.store() == Store.REDIS) {
-					if (connectionFactory == null) {
-						throw new MissingRedisException(PREFIX + ".store", "revocations",
-								connectionFactories.stream().findAny().isPresent());
-					}
-					reason = PREFIX + ".store is 'redis'";
+				if (connectionFactory == null) {
+					throw missing(properties, redis, beanFactory);
 				}
-				else {
-					ConfiguredRedis redis = ConfiguredRedis.find(beanFactory, environment);
-					if (connectionFactory == null || !redis.configured()) {
-						return null;
-					}
-					reason = redis.reason();
-				}
-				logger.info("Revocations are kept in Redis, because " + reason);
+				logger.info("Revocations are kept in Redis, because " + redis.reason());
 				return new RedisRevocationStore(connectionFactory, properties.keyPrefix(), threads.executor(), clock);
+			};
+		}
+
+	}
+
+	/** Spring Data Redis without Lettuce. */
+	@Configuration(proxyBeanMethods = false)
+	@ConditionalOnClass(RedisConnectionFactory.class)
+	@ConditionalOnMissingClass("io.lettuce.core.AbstractRedisClient")
+	static class OtherRedisConfiguration {
+
+		@Bean
+		SharedRevocations grpcSharedRevocations(GrpcRevocationProperties properties,
+				ConfigurableListableBeanFactory beanFactory, Environment environment) {
+			return (clock) -> {
+				ConfiguredRedis redis = redis(properties, beanFactory, environment);
+				if (redis.configured()) {
+					throw missing(properties, redis, beanFactory);
+				}
+				return null;
 			};
 		}
 

@@ -13,7 +13,8 @@ import org.springframework.boot.convert.DurationUnit;
  * Settings for revoking credentials before they run out.
  *
  * @param store Where revocations are kept. With "auto" they are kept in Redis if a server
- * is configured for Spring Data Redis, and in this server alone otherwise.
+ * is configured for Spring Data Redis, and in this server alone otherwise. The server
+ * does not start if Redis is configured and no single Lettuce connection leads to it.
  * @param onFailure What happens to calls with tokens or API keys while it is not known
  * what is revoked: "deny" refuses them, "allow" lets them in.
  * @param pollInterval How often each server compares what it knows with Redis. Changes

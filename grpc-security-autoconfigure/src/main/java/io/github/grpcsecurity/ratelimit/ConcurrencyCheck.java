@@ -17,10 +17,6 @@ import org.springframework.security.core.GrantedAuthority;
  */
 final class ConcurrencyCheck implements CallCheck {
 
-	private static final String NOTE = "rate_limit.rule";
-
-	private static final String SHADOW_NOTE = "rate_limit.shadow";
-
 	private static final int MIN_RETRY_MILLIS = 50;
 
 	private static final int MAX_RETRY_MILLIS = 150;
@@ -50,10 +46,10 @@ final class ConcurrencyCheck implements CallCheck {
 			switch (outcome) {
 				case DENIED -> {
 					// The places that other rules gave go back with the refusal
-					call.note(NOTE, rule.name());
+					LimitNotes.refused(call, rule.name());
 					return Verdict.refuse(Refusal.overLimit(rule.name(), soon()).withCode(rule.code()));
 				}
-				case SHADOW_DENIED -> call.note(SHADOW_NOTE, rule.name());
+				case SHADOW_DENIED -> LimitNotes.shadow(call, rule.name());
 				default -> {
 				}
 			}

@@ -19,7 +19,9 @@ import org.jspecify.annotations.Nullable;
  * <p>
  * A call is in flight from when its rule was asked to its true end, which the transport
  * reports once, however the call ends; one that is refused, only until then. A key whose
- * last call has ended is forgotten, so there are never more keys than calls.
+ * last call has ended is forgotten, so there are never more keys than calls. Only where a
+ * limit adapts is what it has learned kept, and no such rule counts by anything that
+ * callers choose.
  * <p>
  * Rules may change meanwhile: calls are counted by the name of the rule and the key, so
  * those in flight count against the new numbers, and what a limit has learned stays
@@ -267,7 +269,8 @@ public final class ConcurrencyLimiter {
 			}
 		}
 
-		// Called under the lock. What was learned is kept; such rules have few keys
+		// Called under the lock. What was learned is kept: RateLimitRules sees to few
+		// keys
 		private void forgetUnused() {
 			if (this.total == 0 && this.adaptive == null) {
 				this.gone = true;

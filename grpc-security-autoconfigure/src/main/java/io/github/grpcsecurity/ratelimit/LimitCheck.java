@@ -26,12 +26,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class LimitCheck implements CallCheck {
 
-	private static final String NOTE = "rate_limit.rule";
-
-	private static final String SHADOW_NOTE = "rate_limit.shadow";
-
-	private static final String FALLBACK_NOTE = "rate_limit.fallback";
-
 	private final List<Limit> limits;
 
 	private final RateLimiter limiter;
@@ -129,12 +123,12 @@ final class LimitCheck implements CallCheck {
 					observer.applied(permit.rule(), Outcome.FALLBACK);
 				}
 			}
-			call.note(FALLBACK_NOTE, "true");
+			LimitNotes.fallback(call);
 		}
 		RateLimitRule undecided = decision.undecided();
 		if (undecided != null) {
 			observer.applied(undecided, Outcome.DENIED);
-			call.note(NOTE, undecided.name());
+			LimitNotes.refused(call, undecided.name());
 			return Verdict.refuse(Refusal.unavailable("limit " + undecided.name() + " cannot be counted"));
 		}
 		report(call, decision, observer);
@@ -143,18 +137,17 @@ final class LimitCheck implements CallCheck {
 			return Verdict.proceed();
 		}
 		RateLimitRule rule = denial.rule();
-		call.note(NOTE, rule.name());
+		LimitNotes.refused(call, rule.name());
 		return Verdict.refuse(Refusal.overLimit(rule.name(), denial.retryAfter()).withCode(rule.code()));
 	}
 
 	private static void report(SecuredCall call, RateLimitDecision decision, RateLimitObserver observer) {
-		String shadows = null;
 		for (RateLimitDecision.Result result : decision.results()) {
 			if (result.denied()) {
 				boolean shadow = result.rule().shadow();
 				observer.applied(result.rule(), shadow ? Outcome.SHADOW_DENIED : Outcome.DENIED);
 				if (shadow) {
-					shadows = join(shadows, result.rule().name());
+					LimitNotes.shadow(call, result.rule().name());
 				}
 			}
 			else if (decision.permitted()) {
@@ -164,13 +157,6 @@ final class LimitCheck implements CallCheck {
 				}
 			}
 		}
-		if (shadows != null) {
-			call.note(SHADOW_NOTE, shadows);
-		}
-	}
-
-	private static String join(@Nullable String names, String name) {
-		return (names != null) ? names + "," + name : name;
 	}
 
 	/** A rule as it counts calls to one method. */

@@ -1,7 +1,6 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.util.Collection;
-import java.util.List;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -16,11 +15,7 @@ import io.github.grpcsecurity.server.SecurityStage;
  */
 public final class PeerLimitStage implements CallStage {
 
-	private final RateLimitRules rules;
-
-	private final RateLimiter limiter;
-
-	private final RateLimitObserver observer;
+	private final CallLimits limits;
 
 	/**
 	 * Creates the stage.
@@ -30,9 +25,7 @@ public final class PeerLimitStage implements CallStage {
 	 * @param observer learns what the rules do
 	 */
 	public PeerLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer) {
-		this.rules = rules;
-		this.limiter = limiter;
-		this.observer = observer;
+		this.limits = new CallLimits((key) -> !key.needsIdentity(), rules, limiter, observer);
 	}
 
 	/**
@@ -52,19 +45,12 @@ public final class PeerLimitStage implements CallStage {
 
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
-		LimitCheck.plan(rules(), method, plan, this.limiter, this.observer);
+		this.limits.plan(method, plan);
 	}
 
 	@Override
 	public void planned(Collection<SecuredMethod> methods) {
-		LimitCheck.validate(rules(), methods);
-	}
-
-	private List<RateLimitRule> rules() {
-		return this.rules.all()
-			.stream()
-			.filter((rule) -> !rule.countsMessages() && !rule.key().needsIdentity())
-			.toList();
+		this.limits.planned(methods);
 	}
 
 }

@@ -1,7 +1,6 @@
 package io.github.grpcsecurity.ratelimit;
 
 import java.util.Collection;
-import java.util.List;
 
 import io.github.grpcsecurity.server.CallStage;
 import io.github.grpcsecurity.server.MethodPlan;
@@ -17,11 +16,7 @@ import io.github.grpcsecurity.server.SecurityStage;
  */
 public final class PrincipalLimitStage implements CallStage {
 
-	private final RateLimitRules rules;
-
-	private final RateLimiter limiter;
-
-	private final RateLimitObserver observer;
+	private final CallLimits limits;
 
 	/**
 	 * Creates the stage.
@@ -31,9 +26,7 @@ public final class PrincipalLimitStage implements CallStage {
 	 * @param observer learns what the rules do
 	 */
 	public PrincipalLimitStage(RateLimitRules rules, RateLimiter limiter, RateLimitObserver observer) {
-		this.rules = rules;
-		this.limiter = limiter;
-		this.observer = observer;
+		this.limits = new CallLimits(RateLimitKey::needsIdentity, rules, limiter, observer);
 	}
 
 	/**
@@ -53,19 +46,12 @@ public final class PrincipalLimitStage implements CallStage {
 
 	@Override
 	public void plan(SecuredMethod method, MethodPlan.Builder plan) {
-		LimitCheck.plan(rules(), method, plan, this.limiter, this.observer);
+		this.limits.plan(method, plan);
 	}
 
 	@Override
 	public void planned(Collection<SecuredMethod> methods) {
-		LimitCheck.validate(rules(), methods);
-	}
-
-	private List<RateLimitRule> rules() {
-		return this.rules.all()
-			.stream()
-			.filter((rule) -> !rule.countsMessages() && rule.key().needsIdentity())
-			.toList();
+		this.limits.planned(methods);
 	}
 
 }

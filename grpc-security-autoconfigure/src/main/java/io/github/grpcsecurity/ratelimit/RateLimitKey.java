@@ -141,6 +141,11 @@ public final class RateLimitKey {
 		return this.kind == Kind.CALL;
 	}
 
+	/** Whether the server alone decides how many there are, and no caller. */
+	boolean bounded() {
+		return this.kind.bounded;
+	}
+
 	/** Prepares the key for calls to one method. */
 	Resolver resolver(SecuredMethod method) {
 		// The name of an unknown method is whatever the client sent
@@ -271,13 +276,16 @@ public final class RateLimitKey {
 
 	private enum Kind {
 
-		PEER(false), PRINCIPAL(true), ISSUER(true), API_KEY(true), METHOD(false), SERVICE(false), GLOBAL(false),
-		CALL(false), HEADER(false), OWN(false);
+		PEER(false, false), PRINCIPAL(true, false), ISSUER(true, false), API_KEY(true, false), METHOD(false, true),
+		SERVICE(false, true), GLOBAL(false, true), CALL(false, false), HEADER(false, false), OWN(false, false);
 
 		private final boolean needsIdentity;
 
-		Kind(boolean needsIdentity) {
+		private final boolean bounded;
+
+		Kind(boolean needsIdentity, boolean bounded) {
 			this.needsIdentity = needsIdentity;
+			this.bounded = bounded;
 		}
 
 		static @Nullable Kind named(String text) {

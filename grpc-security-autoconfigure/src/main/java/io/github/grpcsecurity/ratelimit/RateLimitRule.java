@@ -90,6 +90,15 @@ public record RateLimitRule(String name, RateLimitKey key, List<MethodPattern> m
 	}
 
 	/**
+	 * Whether its permits are kept in a store. Those of a rule that counts each call by
+	 * itself go with the call.
+	 * @return whether a {@link RateLimiter} is asked for them
+	 */
+	public boolean needsStore() {
+		return !this.key.ofCall();
+	}
+
+	/**
 	 * The same rule with other numbers: what its keys owe stays what it is.
 	 * @param gcra the new numbers
 	 * @return a copy

@@ -147,11 +147,26 @@ public final class RateLimitRules {
 		Set<String> names = new HashSet<>();
 		all.forEach((rule) -> names.add(rule.name()));
 		for (int i = 0; i < concurrency.size(); i++) {
-			String name = concurrency.get(i).name();
-			if (!names.add(name)) {
-				throw new InvalidRateLimitRuleException(all.size() + i, "name", "Another rule has the name '" + name
-						+ "' already. Nobody could tell them apart; give one of them another name.");
+			ConcurrencyRule rule = concurrency.get(i);
+			if (!names.add(rule.name())) {
+				throw new InvalidRateLimitRuleException(all.size() + i, "name", "Another rule has the name '"
+						+ rule.name() + "' already. Nobody could tell them apart; give one of them another name.");
 			}
+			checkKey(all.size() + i, rule);
+		}
+	}
+
+	private static void checkKey(int place, ConcurrencyRule rule) {
+		if (rule.key().ofCall()) {
+			throw new InvalidRateLimitRuleException(place, "key",
+					"Each call by itself is one call in flight, so that the rule would count to one. Use another key,"
+							+ " or make a rule that counts the messages of each call.");
+		}
+		// What a key has learned is kept, so callers must not be able to make up keys
+		if (rule.adaptive() != null && !rule.key().bounded()) {
+			throw new InvalidRateLimitRuleException(place, "key",
+					"An adaptive limit learns what this server can bear, not what a caller may take: use global,"
+							+ " service or method, or a fixed concurrency.");
 		}
 	}
 

@@ -4,6 +4,7 @@ import java.util.Collection;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * {@code grpc.security.rate-limit.operations}, the commands sent to the store;
  * {@code grpc.security.rate-limit.latency}, how long it took to answer them; and
  * {@code grpc.security.rate-limit.fallback}, 1 while the store is not asked because it
- * does not answer. Thread-safe.
+ * does not answer, and 0 while no rule needs it. Thread-safe.
  *
  * @since 0.1.0
  */
@@ -31,6 +32,9 @@ public final class SharedPermitsMetrics {
 
 	private final MeterRegistry registry;
 
+	/** Whether a rule takes permits from the store. */
+	private final AtomicBoolean needed = new AtomicBoolean();
+
 	/**
 	 * Registers the meters.
 	 * @param rules all rules
@@ -42,7 +46,7 @@ public final class SharedPermitsMetrics {
 		this.registry = registry;
 		if (limiter instanceof FailoverRateLimiter shared) {
 			this.limiter = shared;
-			bind(shared, registry);
+			bind(shared, this.needed, registry);
 		}
 		else {
 			this.limiter = null;
@@ -50,11 +54,11 @@ public final class SharedPermitsMetrics {
 		update(rules);
 	}
 
-	private static void bind(FailoverRateLimiter limiter, MeterRegistry registry) {
+	private static void bind(FailoverRateLimiter limiter, AtomicBoolean needed, MeterRegistry registry) {
 		FunctionCounter.builder(PREFIX + "operations", limiter, FailoverRateLimiter::operations)
 			.description("Commands sent to the store of rate limits")
 			.register(registry);
-		Gauge.builder(PREFIX + "fallback", limiter, (shared) -> shared.fallbackActive() ? 1 : 0)
+		Gauge.builder(PREFIX + "fallback", limiter, (shared) -> (needed.get() && shared.fallbackActive()) ? 1 : 0)
 			.description("Whether the store of rate limits is not asked, because it does not answer")
 			.register(registry);
 		Timer latency = Timer.builder(PREFIX + "latency")
@@ -65,9 +69,10 @@ public final class SharedPermitsMetrics {
 
 	/**
 	 * Registers the meters of rules that are new. Those of others stay.
-	 * @param rules the rules
+	 * @param rules all rules
 	 */
 	public void update(Collection<RateLimitRule> rules) {
+		this.needed.set(rules.stream().anyMatch(RateLimitRule::needsStore));
 		FailoverRateLimiter current = this.limiter;
 		for (RateLimitRule rule : rules) {
 			if (current != null && this.rules.add(rule.name())) {

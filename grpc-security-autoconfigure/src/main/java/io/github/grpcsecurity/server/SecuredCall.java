@@ -36,8 +36,8 @@ import org.springframework.security.core.Authentication;
  * <p>
  * A call is handled by one thread at a time, though not always by the same one, and what
  * one stage writes the next one sees. {@link #onClosed}, {@link #onReleased},
- * {@link #end}, {@link #note}, {@link #notes} and the counters may be used from any
- * thread.
+ * {@link #end}, {@link #note}, {@link #noteAlso}, {@link #notes} and the counters may be
+ * used from any thread.
  *
  * @since 0.1.0
  */
@@ -399,6 +399,22 @@ public final class SecuredCall {
 			this.notes = new LinkedHashMap<>(4);
 		}
 		this.notes.put(name, value);
+	}
+
+	/**
+	 * Adds one more to what is noted under a name, after a comma, unless it is there
+	 * already.
+	 * @param name name of the detail, in the dotted lower-case style of audit fields
+	 * @param value the further value, without a comma; never a token, a key or a payload
+	 */
+	public synchronized void noteAlso(String name, String value) {
+		String before = (this.notes != null) ? this.notes.get(name) : null;
+		if (before == null) {
+			note(name, value);
+		}
+		else if (!("," + before + ",").contains("," + value + ",")) {
+			note(name, before + "," + value);
+		}
 	}
 
 	/**

@@ -21,6 +21,7 @@ import io.github.grpcsecurity.ratelimit.RateLimitKeyResolver;
 import io.github.grpcsecurity.ratelimit.RateLimitRule;
 import io.github.grpcsecurity.ratelimit.RateLimitRules;
 import io.github.grpcsecurity.ratelimit.RateLimiter;
+import io.github.grpcsecurity.ratelimit.TestRules;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.GrpcServerSecurity;
 import io.github.grpcsecurity.server.SecurityStage;
@@ -53,12 +54,20 @@ import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Primary;
 import org.springframework.core.env.MapPropertySource;
+import org.springframework.core.env.StandardEnvironment;
+import org.springframework.core.env.SystemEnvironmentPropertySource;
+import org.springframework.dao.DataAccessException;
+import org.springframework.data.redis.connection.RedisClusterConnection;
+import org.springframework.data.redis.connection.RedisConnection;
 import org.springframework.data.redis.connection.RedisConnectionFactory;
+import org.springframework.data.redis.connection.RedisSentinelConnection;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 @ExtendWith(OutputCaptureExtension.class)
 class GrpcRateLimitAutoConfigurationTests {
@@ -182,8 +191,149 @@ class GrpcRateLimitAutoConfigurationTests {
 			.withUserConfiguration(OwnFactory.class, OtherFactory.class)
 			.run((context) -> {
 				FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure());
-				assertThat(analysis.getDescription()).contains("more than one RedisConnectionFactory bean");
+				assertThat(analysis.getDescription())
+					.isEqualTo("grpc.security.rate-limit.store is 'redis', but there is more than one"
+							+ " LettuceConnectionFactory bean, and none is @Primary: own, other.");
 				assertThat(analysis.getAction()).contains("@Primary");
+			});
+	}
+
+	@Test
+	void storeWhenAutoAndSeveralConnectionFactoriesThenStartFailsWithTheWayOut() {
+		this.runner.withUserConfiguration(OwnFactory.class, OtherFactory.class)
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because the bean 'own' connects to it, but there is more than"
+							+ " one LettuceConnectionFactory bean, and none is @Primary: own, other.",
+					"Mark the one to use as @Primary, or keep permits in this server alone with"
+							+ " grpc.security.rate-limit.store=memory."));
+		this.runner.withUserConfiguration(OwnFactory.class, PrimaryFactory.class)
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class));
+		this.runner.withUserConfiguration(OwnFactory.class, OtherFactory.class)
+			.withPropertyValues("grpc.security.rate-limit.store=memory")
+			.run((context) -> assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class));
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "", "io.lettuce" })
+	void storeWhenAutoAndConnectionIsNotByLettuceThenStartFailsWithTheWayOut(String missing) {
+		this.runner.withBean("jedis", OtherClient.class)
+			.withPropertyValues("spring.data.redis.host=redis.example")
+			.withClassLoader(missing.isEmpty() ? getClass().getClassLoader() : new FilteredClassLoader(missing))
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because spring.data.redis.host is set, but there is no"
+							+ " LettuceConnectionFactory bean, only jedis (OtherClient).",
+					"Connect with Lettuce, which spring-boot-starter-data-redis brings and"
+							+ " spring.data.redis.client-type=lettuce chooses, or keep permits in this server alone"
+							+ " with grpc.security.rate-limit.store=memory."));
+	}
+
+	@Test
+	void storeWhenAutoAndNobodyConnectsThenStartFailsWithTheWayOut() {
+		this.bare.withPropertyValues(RULE)
+			.withPropertyValues("spring.data.redis.host=redis.example")
+			.run((context) -> assertAnalysis(context.getStartupFailure(),
+					"Rate limits are to be kept in Redis, because spring.data.redis.host is set, but there is no"
+							+ " RedisConnectionFactory bean.",
+					"Add spring-boot-starter-data-redis and set spring.data.redis.*, or keep permits in this server"
+							+ " alone with grpc.security.rate-limit.store=memory."));
+	}
+
+	@Test
+	void storeWhenAutoAndSeveralConnectionFactoriesWithoutRulesThenRulesCannotComeLater() {
+		this.empty.withUserConfiguration(OwnFactory.class, OtherFactory.class).run((context) -> {
+			assertThat(context).hasNotFailed();
+			RateLimitRules rules = context.getBean(RateLimitRules.class);
+			List<RateLimitRule> each = List
+				.of(TestRules.messages(TestRules.rule("each", "call", 10, Duration.ofSeconds(1))));
+			rules.update(each);
+
+			assertThatThrownBy(() -> rules.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1)))))
+				.isInstanceOf(MissingRedisException.class)
+				.hasMessageContaining("more than one LettuceConnectionFactory bean")
+				.hasMessageContaining("grpc.security.rate-limit.store=memory");
+			assertThat(rules.all()).isEqualTo(each);
+		});
+	}
+
+	private static void assertAnalysis(Throwable failure, String description, String action) {
+		FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(failure);
+		assertThat(analysis.getDescription()).isEqualTo(description);
+		assertThat(analysis.getAction()).isEqualTo(action);
+	}
+
+	private static double fallback(AssertableApplicationContext context) {
+		return context.getBean(MeterRegistry.class).get("grpc.security.rate-limit.fallback").gauge().value();
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "", "rules[0].name=server;rules[0].key=global;rules[0].concurrency=5",
+			"rules[0].name=each;rules[0].key=call;rules[0].limit=5;rules[0].messages=true" })
+	void fallbackWhenNoRuleNeedsRedisThenZeroAndNobodyConnects(String rules, CapturedOutput output) {
+		String[] settings = java.util.Arrays.stream(rules.split(";"))
+			.filter((each) -> !each.isEmpty())
+			.map((each) -> "grpc.security.rate-limit." + each)
+			.toArray(String[]::new);
+		this.empty.withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+			.withPropertyValues("spring.data.redis.port=1")
+			.withPropertyValues(settings)
+			.run((context) -> {
+				assertThat(context.getBean(RateLimiter.class)).isInstanceOf(FailoverRateLimiter.class);
+				assertThat(fallback(context)).isZero();
+				assertThat(output).doesNotContain("Rate limits are kept");
+
+				context.getBean(RateLimitRules.class)
+					.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))), List.of());
+				assertThat(fallback(context)).isOne();
+				context.getBean(RateLimitRules.class).update(List.of(), List.of());
+				assertThat(fallback(context)).isZero();
+			});
+	}
+
+	@Test
+	void updateWhenItBringsTheFirstRulesThenRedisIsConnectedAtOnce(CapturedOutput output) {
+		try (TestRedis redis = TestRedis.start()) {
+			this.empty
+				.withPropertyValues("spring.data.redis.port=" + redis.port(),
+						"grpc.security.rate-limit.redis.timeout=5s")
+				.run((context) -> {
+					FailoverRateLimiter limiter = (FailoverRateLimiter) context.getBean(RateLimiter.class);
+					RateLimitRules rules = context.getBean(RateLimitRules.class);
+					assertThat(output).doesNotContain("Rate limits are kept");
+
+					rules.update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))));
+
+					await().until(() -> !limiter.fallbackActive());
+					rules.update(List.of());
+					rules.update(List.of(TestRules.rule("b", 10, Duration.ofSeconds(1))));
+					assertThat(output)
+						.containsOnlyOnce("Rate limits are kept in Redis, because spring.data.redis.port is set");
+				});
+		}
+	}
+
+	@Test
+	void updateWhenItBringsTheFirstRulesThenLogSaysThatTheyAreInMemory(CapturedOutput output) {
+		this.empty.run((context) -> {
+			context.getBean(RateLimitRules.class).update(List.of(TestRules.rule("a", 10, Duration.ofSeconds(1))));
+
+			assertThat(output).containsOnlyOnce("Rate limits are kept in this server alone, because no property");
+		});
+	}
+
+	@Test
+	void reloadWhenEnvironmentOfTheSystemHasUnknownNamesThenIgnoredAsAtTheStart() {
+		this.runner.withSystemProperties("grpc.security.rate-limit.foo=1")
+			.withInitializer((context) -> context.getEnvironment()
+				.getPropertySources()
+				.replace(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+						new SystemEnvironmentPropertySource(StandardEnvironment.SYSTEM_ENVIRONMENT_PROPERTY_SOURCE_NAME,
+								Map.of("GRPC_SECURITY_RATELIMIT_BAR", "4"))))
+			.run((context) -> {
+				assertThat(context).hasNotFailed();
+
+				context.getBean(GrpcRateLimitReloader.class).reload();
+
+				assertThat(context.getBean(RateLimitRules.class).all()).hasSize(1);
 			});
 	}
 
@@ -202,7 +352,7 @@ class GrpcRateLimitAutoConfigurationTests {
 			.withClassLoader(new FilteredClassLoader("org.springframework.data.redis", "io.lettuce"))
 			.run((context) -> {
 				assertThat(context.getBean(RateLimiter.class)).isInstanceOf(InMemoryRateLimiter.class);
-				assertThat(output).contains("because Spring Data Redis with Lettuce is not on the class path");
+				assertThat(output).contains("because Spring Data Redis is not on the class path");
 			});
 	}
 
@@ -342,7 +492,9 @@ class GrpcRateLimitAutoConfigurationTests {
 			"rules[0].limit=0 | rules[0].limit | at least 1", "rules[0].limit=-5 | rules[0].limit | at least 1",
 			"rules[0].limit=2000000000 | rules[0].limit | The limit must be from 1 to 1000000000",
 			"rules[0].burst=0 | rules[0].burst | at least 1", "rules[0].cost=0 | rules[0].cost | at least 1",
-			"rules[0].cost=11 | rules[0].cost | no call would ever be admitted",
+			"rules[0].cost=11 | rules[0].cost | A cost of 11 exceeds the burst, which is 10: no such call",
+			"rules[0].cost=1000000000;expected-instances=100 | rules[0].cost | exceeds the burst",
+			"rules[0].cost=2000000000 | rules[0].cost | from 0 to 1000000000",
 			"rules[0].period=0s | rules[0].period | The period must be longer than zero",
 			"rules[0].methods=bank.Accounts | rules[0].methods[0] | no slash",
 			"rules[0].methods= | rules[0].methods | at least", "expected-instances=0 | expected-instances | at least 1",
@@ -353,7 +505,10 @@ class GrpcRateLimitAutoConfigurationTests {
 			"lease.max-share=NaN | lease.max-share | above 0",
 			"redis.key-prefix={}x | redis.key-prefix | no empty hash tag" })
 	void rulesWhenValueIsBadThenStartFailsAndNamesTheProperty(String setting, String property, String reason) {
-		this.runner.withPropertyValues("grpc.security.rate-limit." + setting)
+		String[] settings = java.util.Arrays.stream(setting.split(";"))
+			.map((each) -> "grpc.security.rate-limit." + each)
+			.toArray(String[]::new);
+		this.runner.withPropertyValues(settings)
 			.run((context) -> assertThat(context.getStartupFailure()).rootCause()
 				.isInstanceOfSatisfying(InvalidConfigurationPropertyValueException.class, (ex) -> {
 					assertThat(ex.getName()).isEqualTo("grpc.security.rate-limit." + property);
@@ -574,11 +729,52 @@ class GrpcRateLimitAutoConfigurationTests {
 	}
 
 	@Configuration(proxyBeanMethods = false)
+	static class PrimaryFactory {
+
+		@Bean
+		@Primary
+		LettuceConnectionFactory primary() {
+			return new LettuceConnectionFactory("127.0.0.1", 1);
+		}
+
+	}
+
+	@Configuration(proxyBeanMethods = false)
 	static class OtherFactory {
 
 		@Bean
 		LettuceConnectionFactory other() {
 			return new LettuceConnectionFactory("127.0.0.1", 2);
+		}
+
+	}
+
+	/** Connects without Lettuce. */
+	static final class OtherClient implements RedisConnectionFactory {
+
+		@Override
+		public RedisConnection getConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public RedisClusterConnection getClusterConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public RedisSentinelConnection getSentinelConnection() {
+			throw new UnsupportedOperationException();
+		}
+
+		@Override
+		public boolean getConvertPipelineAndTxResults() {
+			return false;
+		}
+
+		@Override
+		public DataAccessException translateExceptionIfPossible(RuntimeException ex) {
+			return null;
 		}
 
 	}

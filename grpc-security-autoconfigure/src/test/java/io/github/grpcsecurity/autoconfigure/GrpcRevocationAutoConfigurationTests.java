@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.context.properties.bind.BindException;
@@ -149,6 +150,38 @@ class GrpcRevocationAutoConfigurationTests {
 	void storeWhenRedisWithoutConnectionFactoryThenStartFailsWithTheWayOut() {
 		this.bare.withPropertyValues(PREFIX + "store=redis")
 			.run((context) -> assertMissing(context.getStartupFailure()));
+	}
+
+	@Test
+	void storeWhenAutoAndSeveralConnectionFactoriesThenStartFailsWithTheWayOut() {
+		ApplicationContextRunner several = this.runner
+			.withBean("one", LettuceConnectionFactory.class, () -> new LettuceConnectionFactory("127.0.0.1", 1))
+			.withBean("two", LettuceConnectionFactory.class, () -> new LettuceConnectionFactory("127.0.0.1", 2));
+		several.run((context) -> {
+			FailureAnalysis analysis = new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure());
+			assertThat(analysis.getDescription())
+				.isEqualTo("Revocations are to be kept in Redis, because the bean 'one' connects to it, but there is"
+						+ " more than one LettuceConnectionFactory bean, and none is @Primary: one, two.");
+			assertThat(analysis.getAction())
+				.isEqualTo("Mark the one to use as @Primary, or keep revocations in this server alone with"
+						+ " grpc.security.authentication.revocation.store=memory.");
+		});
+		several.withPropertyValues(PREFIX + "store=memory")
+			.run((context) -> assertThat(context.getBean(CredentialRevocations.class).shared()).isFalse());
+		several.withBean(RevocationStore.class, OwnStore::new)
+			.run((context) -> assertThat(context.getBean(CredentialRevocations.class).shared()).isTrue());
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "", "io.lettuce" })
+	void storeWhenAutoAndConnectionIsNotByLettuceThenStartFailsWithTheWayOut(String missing) {
+		this.runner.withBean("jedis", GrpcRateLimitAutoConfigurationTests.OtherClient.class)
+			.withPropertyValues("spring.data.redis.host=redis.example")
+			.withClassLoader(missing.isEmpty() ? getClass().getClassLoader() : new FilteredClassLoader(missing))
+			.run((context) -> assertThat(
+					new GrpcRateLimitFailureAnalyzer().analyze(context.getStartupFailure()).getDescription())
+				.isEqualTo("Revocations are to be kept in Redis, because spring.data.redis.host is set, but there is"
+						+ " no LettuceConnectionFactory bean, only jedis (OtherClient)."));
 	}
 
 	private static void assertMissing(Throwable failure) {

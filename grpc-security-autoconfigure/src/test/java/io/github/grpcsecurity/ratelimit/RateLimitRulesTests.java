@@ -7,6 +7,8 @@ import java.util.List;
 import io.github.grpcsecurity.server.MethodPattern;
 import io.grpc.Status;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import static io.github.grpcsecurity.ratelimit.TestRules.bytes;
 import static io.github.grpcsecurity.ratelimit.TestRules.cost;
@@ -131,6 +133,55 @@ class RateLimitRulesTests {
 		assertThatExceptionOfType(InvalidRateLimitRuleException.class)
 			.isThrownBy(() -> new RateLimitRules(List.of(), List.of(inFlight("c"), inFlight("c"))))
 			.withMessageContaining("Another rule has the name 'c'");
+	}
+
+	private static ConcurrencyRule inFlight(RateLimitKey key, ConcurrencyRule.Adaptive adaptive) {
+		return new ConcurrencyRule("d", key, List.of(MethodPattern.parse("**")), 5, adaptive, null, false,
+				Status.Code.RESOURCE_EXHAUSTED);
+	}
+
+	private void assertInvalidKey(RateLimitKey key, ConcurrencyRule.Adaptive adaptive, String message) {
+		RateLimitRules rules = new RateLimitRules(List.of(this.a), List.of(inFlight("c")));
+
+		assertThatExceptionOfType(InvalidRateLimitRuleException.class)
+			.isThrownBy(() -> rules.update(List.of(this.b), List.of(inFlight("c"), inFlight(key, adaptive))))
+			.withMessageContaining(message)
+			.satisfies((ex) -> {
+				assertThat(ex.rule()).isEqualTo(2);
+				assertThat(ex.property()).isEqualTo("key");
+			});
+
+		assertThat(rules.all()).containsExactly(this.a);
+		assertThat(rules.concurrency()).containsExactly(inFlight("c"));
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "peer", "principal", "issuer", "api-key", "header:tenant" })
+	void updateWhenLimitAdaptsAndCallersChooseKeysThenSentenceSaysWhy(String key) {
+		assertInvalidKey(RateLimitKey.parse(key), new ConcurrencyRule.Adaptive(1, 10), "use global, service or method");
+	}
+
+	@Test
+	void updateWhenLimitAdaptsAndResolverIsNamedLikeOneOfOursThenSentenceSaysWhy() {
+		assertInvalidKey(RateLimitKey.of("global", (call) -> "x"), new ConcurrencyRule.Adaptive(1, 10),
+				"use global, service or method");
+	}
+
+	@Test
+	void updateWhenCallsInFlightAreCountedByCallThenSentenceSaysWhy() {
+		assertInvalidKey(RateLimitKey.parse("call"), null, "so that the rule would count to one");
+		assertInvalidKey(RateLimitKey.parse("call"), new ConcurrencyRule.Adaptive(1, 10),
+				"so that the rule would count to one");
+	}
+
+	@ParameterizedTest
+	@ValueSource(strings = { "global", "service", "method" })
+	void updateWhenLimitAdaptsAndKeysAreFewThenFine(String key) {
+		RateLimitRules rules = new RateLimitRules(List.of());
+
+		rules.update(List.of(), List.of(inFlight(RateLimitKey.parse(key), new ConcurrencyRule.Adaptive(1, 10))));
+
+		assertThat(rules.concurrency()).hasSize(1);
 	}
 
 	@Test

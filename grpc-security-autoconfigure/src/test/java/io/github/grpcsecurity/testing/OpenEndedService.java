@@ -11,6 +11,9 @@ public final class OpenEndedService extends EchoGrpc.EchoImplBase {
 	/** Calls that run. */
 	public final AtomicInteger open = new AtomicInteger();
 
+	/** Messages that the handlers of client streams were given. */
+	public final AtomicInteger messages = new AtomicInteger();
+
 	/** Handlers that were told that their client has gone. */
 	public final AtomicInteger cancelled = new AtomicInteger();
 
@@ -41,6 +44,7 @@ public final class OpenEndedService extends EchoGrpc.EchoImplBase {
 		return new StreamObserver<>() {
 			@Override
 			public void onNext(EchoRequest request) {
+				OpenEndedService.this.messages.incrementAndGet();
 			}
 
 			@Override
