@@ -13,12 +13,14 @@ import java.util.List;
 
 import io.github.grpcsecurity.testing.TestRedis;
 import io.github.grpcsecurity.testing.TestRedisCluster;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** Eight limiters in three processes share one limit, which ten times as many want. */
+@Tag("alone")
 class LeaseFleetIT {
 
 	private static final int LIMIT = 1000;

@@ -13,11 +13,13 @@ import io.github.grpcsecurity.ratelimit.LeaseWorker.Load;
 import io.github.grpcsecurity.testing.TestRedis;
 import io.github.grpcsecurity.testing.TestRedisCluster;
 import io.github.grpcsecurity.testing.TestTcpProxy;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** Two servers under load lose Redis for two seconds, in every way that there is. */
+@Tag("alone")
 class LeaseOutageIT {
 
 	private static final int LIMIT = 1000;

@@ -16,6 +16,7 @@ import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.TestServer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -27,6 +28,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
  * What a client of gRPC's C core, here in Python, makes of a refusal. Runs where there is
  * a Python with the package {@code grpc}.
  */
+@Tag("alone")
 class PythonRetryIT {
 
 	private static final List<String> CANDIDATES = List.of("python3", "/usr/bin/python3");

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
-import java.util.concurrent.ThreadLocalRandom;
 
 /**
  * Loopback ports for processes that must be told theirs, and that are started again on
@@ -22,7 +21,10 @@ public final class TestPorts {
 
 	private static final int ATTEMPTS = 1_000;
 
-	private static int next = ThreadLocalRandom.current().nextInt(FIRST, END);
+	/** Processes that run at the same time start far from each other. */
+	private static final int STEP = 331;
+
+	private static int next = FIRST + (int) (ProcessHandle.current().pid() * STEP % (END - FIRST));
 
 	private TestPorts() {
 	}
