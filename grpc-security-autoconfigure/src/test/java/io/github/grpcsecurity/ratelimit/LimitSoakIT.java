@@ -11,6 +11,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
@@ -101,6 +103,9 @@ class LimitSoakIT {
 	private static final byte[] LARGE = EchoRequest.newBuilder().setText("x".repeat(10_000)).build().toByteArray();
 
 	private final Random random = new Random(1);
+
+	/** A fixed number, or a burst of calls would look like threads that are kept. */
+	private final ExecutorService workers = Executors.newFixedThreadPool(8);
 
 	private final Counts counts = new Counts();
 
@@ -225,8 +230,10 @@ class LimitSoakIT {
 						new PeerLimitStage(rules, limiter, this.counts),
 						new PrincipalLimitStage(rules, limiter, this.counts), messages,
 						revocation(threads.scheduler()));
-				try (TestServer server = TestServer.network(service(), (security) -> security.stages(stages),
-						(builder) -> ((NettyServerBuilder) builder).withChildOption(ChannelOption.SO_SNDBUF, 4096))) {
+				try (TestServer server = TestServer.network(service(),
+						(security) -> security.executor(threads.executor()).stages(stages),
+						(builder) -> ((NettyServerBuilder) builder.executor(this.workers))
+							.withChildOption(ChannelOption.SO_SNDBUF, 4096))) {
 					soak(server, redis, limiter, concurrency, messages);
 				}
 			}
@@ -235,6 +242,7 @@ class LimitSoakIT {
 			}
 		}
 		finally {
+			this.workers.shutdownNow();
 			logs.forEach((log) -> log.setLevel(null));
 			transport.setLevel(null);
 		}
@@ -322,7 +330,10 @@ class LimitSoakIT {
 
 	/** Some connections, and calls on them that are all over when these are gone. */
 	private void round(TestServer server) throws IOException {
-		ManagedChannel channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port()).usePlaintext().build();
+		ManagedChannel channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
+			.usePlaintext()
+			.executor(this.workers)
+			.build();
 		try (RawHttp2Client deaf = RawHttp2Client.thatReadsNothing(server.port());
 				RawHttp2Client lost = new RawHttp2Client(server.port())) {
 			deaf.send(stuck((stream) -> RawHttp2Client.message(stream, LARGE)));
