@@ -399,6 +399,50 @@ class MessageLimitIT {
 	}
 
 	@Test
+	void shadowWhenRuleWouldLetMessagesWaitThenTheyFlowAsWithoutIt() {
+		Flow flow = new Flow();
+		RateLimitRule watching = TestRules.shadow(rule("messages", "global", ONE, OnExceed.BACKPRESSURE));
+		try (TestServer server = TestServer.network(flow.service,
+				List.of(flow.stage(), stage(this.memory, watching)))) {
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
+			assertThat(count(Outcome.ALLOWED)).isEqualTo(1);
+			// Those of the stream, and the one of the other call
+			assertThat(count(Outcome.SHADOW_DENIED)).isEqualTo(Flow.MESSAGES);
+			assertThat(count(Outcome.DELAYED)).isZero();
+		}
+	}
+
+	@Test
+	void shadowWhenOtherRuleLetsMessagesWaitThenTheyComeOneByOne() {
+		Flow flow = new Flow();
+		Gcra plenty = new Gcra(1000, Duration.ofSeconds(1), 1000, 1);
+		try (TestServer server = TestServer.network(flow.service,
+				List.of(flow.stage(),
+						stage(this.memory, TestRules.shadow(rule("watching", "global", ONE, OnExceed.BACKPRESSURE)),
+								rule("real", "global", plenty, OnExceed.BACKPRESSURE))))) {
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(1);
+		}
+	}
+
+	@Test
+	void updateWhenRuleEntersOrLeavesTheShadowThenNewStreamsFollow() {
+		Flow flow = new Flow();
+		RateLimitRule real = rule("messages", "global", new Gcra(1000, Duration.ofSeconds(1), 1000, 1),
+				OnExceed.BACKPRESSURE);
+		RateLimitRules rules = new RateLimitRules(List.of(TestRules.shadow(real)));
+		try (TestServer server = TestServer.network(flow.service, List.of(flow.stage(), stage(this.memory, rules)))) {
+			rules.onUpdate((changed) -> server.security().refresh());
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
+
+			rules.update(List.of(real));
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(1);
+
+			rules.update(List.of(TestRules.shadow(real)));
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
+		}
+	}
+
+	@Test
 	void backpressureWhenMessageWaitsThenHandlerHearsThatItMaySendAndMayEndTheCall() {
 		Manual service = new Manual(5);
 		try (TestServer server = serve(service, rule("messages", "global", ONE, OnExceed.BACKPRESSURE))) {
@@ -708,6 +752,48 @@ class MessageLimitIT {
 			assertThat(stream.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(resolved).hasValue(1);
 		}
+	}
+
+	/** Finds out how many messages of a stream arrive while the first is looked at. */
+	private static final class Flow {
+
+		static final int MESSAGES = 5;
+
+		private final Manual service = new Manual(MESSAGES);
+
+		private volatile SecuredCall call;
+
+		private volatile CompletableFuture<Verdict> answer;
+
+		TestStage stage() {
+			return TestStage.messages(SecurityStage.VALIDATION, (call, message) -> {
+				if (call.fullMethodName().equals(CallType.BIDI.method())) {
+					this.call = call;
+					return Verdict.pending(this.answer);
+				}
+				return Verdict.proceed();
+			});
+		}
+
+		int arrivedAtOnce(TestServer server) {
+			this.call = null;
+			this.answer = new CompletableFuture<>();
+			this.service.got.clear();
+			RawCall stream = open(server, CallType.BIDI);
+			for (int i = 0; i < MESSAGES; i++) {
+				stream.send(MESSAGE);
+			}
+			await().until(() -> this.call != null);
+			// On the same connection, so that all that was sent before is there
+			CallType.UNARY.call(server.channel());
+			int arrived = this.call.messagesReceived();
+			assertThat(this.service.got).isEmpty();
+			this.answer.complete(Verdict.proceed());
+			await().until(() -> this.service.got.size() == MESSAGES);
+			stream.cancel();
+			return arrived;
+		}
+
 	}
 
 	/** Asks for messages itself. */
