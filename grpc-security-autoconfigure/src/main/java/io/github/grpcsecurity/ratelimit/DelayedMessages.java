@@ -272,9 +272,11 @@ final class DelayedMessages {
 			}
 			catch (RejectedExecutionException ex) {
 				// The application is going down
-				this.waiting.forEach((each) -> each.answer.completeExceptionally(ex));
+				List<Waiting> dropped = List.copyOf(this.waiting);
 				this.waiting.clear();
 				end();
+				// Which may end calls, and those leave
+				dropped.forEach((each) -> each.answer.completeExceptionally(ex));
 			}
 		}
 

@@ -162,7 +162,7 @@ final class MessageLimitCheck implements MessageCheck {
 
 		private boolean hooked;
 
-		private volatile boolean closed;
+		private volatile boolean ended;
 
 		private volatile DelayedMessages.@Nullable Waiting last;
 
@@ -318,20 +318,22 @@ final class MessageLimitCheck implements MessageCheck {
 			return LimitCheck.verdict(this.call, this.shared, decision, MessageLimitCheck.this.observer);
 		}
 
-		/** A call that is over needs no permits. */
+		/**
+		 * A call that has ended needs no permits, whether its client reads that or not.
+		 */
 		void waits(DelayedMessages.Waiting waiting) {
 			this.last = waiting;
 			if (!this.hooked) {
 				this.hooked = true;
-				this.call.onClosed((status) -> close());
+				this.call.onEnded((status) -> end());
 			}
-			if (this.closed) {
+			if (this.ended) {
 				waiting.leave();
 			}
 		}
 
-		private void close() {
-			this.closed = true;
+		private void end() {
+			this.ended = true;
 			DelayedMessages.Waiting waiting = this.last;
 			if (waiting != null) {
 				waiting.leave();

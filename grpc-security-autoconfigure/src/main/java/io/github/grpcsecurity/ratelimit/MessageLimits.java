@@ -45,9 +45,10 @@ final class MessageLimits {
 		return this.bytes;
 	}
 
-	/** Whether a message may have to wait. */
+	/** Whether a message may have to wait: none does for a rule that only watches. */
 	boolean letWait() {
-		return this.limits.stream().anyMatch((limit) -> limit.rule.onExceed() == OnExceed.BACKPRESSURE);
+		return this.limits.stream()
+			.anyMatch((limit) -> !limit.rule.shadow() && limit.rule.onExceed() == OnExceed.BACKPRESSURE);
 	}
 
 	@Override

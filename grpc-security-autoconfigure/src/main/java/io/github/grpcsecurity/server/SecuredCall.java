@@ -36,8 +36,8 @@ import org.springframework.security.core.Authentication;
  * <p>
  * A call is handled by one thread at a time, though not always by the same one, and what
  * one stage writes the next one sees. {@link #onClosed}, {@link #onReleased},
- * {@link #end}, {@link #note}, {@link #noteAlso}, {@link #notes} and the counters may be
- * used from any thread.
+ * {@link #onEnded}, {@link #end}, {@link #note}, {@link #noteAlso}, {@link #notes} and
+ * the counters may be used from any thread.
  *
  * @since 0.1.0
  */
@@ -98,6 +98,8 @@ public final class SecuredCall {
 
 	// Written by checks, and read when the handler runs, which is later
 	private @Nullable List<HandlerObserver> handlerObservers;
+
+	private final Callbacks ended = new Callbacks();
 
 	private final Callbacks released = new Callbacks();
 
@@ -479,6 +481,18 @@ public final class SecuredCall {
 	}
 
 	/**
+	 * Runs something when no message of the call can reach its handler any more: as soon
+	 * as the pipeline or the handler ends it, whether its client reads that or not, or
+	 * else when it is over. The handler may still be running. The place to stop what is
+	 * done for a message. Every callback runs exactly once, on the thread that ends the
+	 * call, or here and now when it has ended already.
+	 * @param callback receives the status for the client; must not block
+	 */
+	public void onEnded(Consumer<Status> callback) {
+		this.ended.add(callback);
+	}
+
+	/**
 	 * Adds somebody who watches the handler of this call. Only for checks that run before
 	 * it starts.
 	 * @param observer hears from the handler, if it ever runs
@@ -627,6 +641,11 @@ public final class SecuredCall {
 		}
 	}
 
+	/** The status for the client is settled, whenever that may get it. */
+	void ended(Status status) {
+		this.ended.run(status);
+	}
+
 	/**
 	 * Records the decision unless there is one already. A call that is refused is
 	 * released before anybody hears of it.
@@ -650,6 +669,7 @@ public final class SecuredCall {
 		if (!this.closed.run(status)) {
 			return false;
 		}
+		this.ended.run(status);
 		this.released.run(status);
 		return true;
 	}

@@ -115,6 +115,7 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 			this.call.answered(closing.status());
 			delegate().close(closing.status(), closing.trailers());
 		}
+		this.call.ended(closing.status());
 	}
 
 	/**
@@ -155,8 +156,9 @@ final class SecuredServerCall<ReqT, RespT> extends SimpleForwardingServerCall<Re
 			this.ended = true;
 			before.run();
 			delegate().close(closing.status(), closing.trailers());
-			return true;
 		}
+		this.call.ended(closing.status());
+		return true;
 	}
 
 	/**

@@ -10,6 +10,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.UnaryOperator;
 
 import io.github.grpcsecurity.ratelimit.redis.RedisRateLimiter;
 
@@ -94,6 +95,9 @@ public final class LeaseWorker {
 
 		private final Duration budget;
 
+		/** Wraps what a limiter shares with others, for those who watch it. */
+		UnaryOperator<LeasablePermits> watcher = UnaryOperator.identity();
+
 		Load(String nodes, long limit, int servers, Duration budget) {
 			this.budget = budget;
 			this.connectionFactory = connectionFactory(nodes);
@@ -102,7 +106,8 @@ public final class LeaseWorker {
 		}
 
 		void add(int rate) {
-			RedisRateLimiter redis = new RedisRateLimiter(this.connectionFactory, "load:", Runnable::run);
+			LeasablePermits redis = this.watcher
+				.apply(new RedisRateLimiter(this.connectionFactory, "load:", Runnable::run));
 			LeasingPermits leases = new LeasingPermits(redis, Duration.ofSeconds(1), 0.1, this.budget, 1000, this.timer,
 					Runnable::run, System::nanoTime);
 			FailoverRateLimiter limiter = new FailoverRateLimiter(leases,

@@ -1,14 +1,16 @@
 package io.github.grpcsecurity.ratelimit;
 
+import java.io.IOException;
 import java.time.Duration;
-import java.util.Set;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
@@ -20,6 +22,7 @@ import io.github.grpcsecurity.ratelimit.RateLimitRule.OnExceed;
 import io.github.grpcsecurity.ratelimit.RateLimitRule.OnFailure;
 import io.github.grpcsecurity.server.GrpcSecurityThreads;
 import io.github.grpcsecurity.server.MethodPlan;
+import io.github.grpcsecurity.server.Refusal;
 import io.github.grpcsecurity.server.SecuredCall;
 import io.github.grpcsecurity.server.SecurityStage;
 import io.github.grpcsecurity.server.Verdict;
@@ -29,6 +32,8 @@ import io.github.grpcsecurity.testing.EchoReply;
 import io.github.grpcsecurity.testing.EchoRequest;
 import io.github.grpcsecurity.testing.EchoService;
 import io.github.grpcsecurity.testing.RawCall;
+import io.github.grpcsecurity.testing.RawHttp2Client;
+import io.github.grpcsecurity.testing.RecordingObserver;
 import io.github.grpcsecurity.testing.TestServer;
 import io.github.grpcsecurity.testing.TestStage;
 import io.grpc.Metadata;
@@ -165,7 +170,8 @@ class MessageLimitIT {
 			if (type == CallType.BIDI) {
 				assertThat(outcome.replies()).extracting(EchoReply::getText).containsExactly(texts);
 			}
-			assertThat(count(Outcome.DELAYED)).isEqualTo(messages);
+			// On a busy machine some come so late that they do not have to wait
+			assertThat(count(Outcome.DELAYED)).isBetween(1L, (long) messages);
 			assertThat(count(Outcome.ALLOWED)).isEqualTo(messages + 1);
 			assertThat(count(Outcome.DENIED)).isZero();
 			assertThat(this.stage.waiting()).isZero();
@@ -293,13 +299,146 @@ class MessageLimitIT {
 				.send(message);
 			await().untilAsserted(() -> assertThat(this.stage.waiting()).isEqualTo(1));
 
-			ended.set(calls.get(0).end(io.github.grpcsecurity.server.Refusal.unauthenticated("expired")));
+			ended.set(calls.get(0).end(Refusal.unauthenticated("expired")));
 
 			assertThat(ended).isTrue();
 			assertThat(call.await().status().getCode()).isEqualTo(Code.UNAUTHENTICATED);
 			await().untilAsserted(() -> assertThat(service.cancelled).isTrue());
 			assertThat(service.got).hasSize(1);
 			assertThat(this.stage.waiting()).isZero();
+		}
+	}
+
+	/** Who ends a call while one of its messages waits. */
+	private enum Ender {
+
+		PIPELINE, HANDLER;
+
+		void end(SecuredCall call, StreamObserver<EchoReply> replies) {
+			if (this == HANDLER) {
+				replies.onCompleted();
+			}
+			else {
+				assertThat(call.end(Refusal.unauthenticated("expired"))).isTrue();
+			}
+		}
+
+	}
+
+	@ParameterizedTest
+	@EnumSource
+	void backpressureWhenCallIsEndedAndItsClientDoesNotReadThatThenItsMessageTakesNothing(Ender ender)
+			throws IOException {
+		Manual service = new Manual(5);
+		List<SecuredCall> calls = new CopyOnWriteArrayList<>();
+		TestStage capture = TestStage.check(SecurityStage.PEER_LIMITS, (call) -> {
+			calls.add(call);
+			return Verdict.proceed();
+		});
+		AtomicInteger asked = new AtomicInteger();
+		RateLimiter counting = (permits) -> {
+			asked.incrementAndGet();
+			return this.memory.tryAcquire(permits);
+		};
+		RateLimitRule rule = rule("messages", "global", ONE, OnExceed.BACKPRESSURE);
+		RateLimitRules rules = new RateLimitRules(List.of(rule));
+		RecordingObserver observer = new RecordingObserver();
+		try (TestServer server = TestServer.network(service, List.of(capture, stage(counting, rules)), observer);
+				RawHttp2Client client = RawHttp2Client.thatReadsNothing(server.port())) {
+			client.send(RawHttp2Client.call(1, "/testing.Echo/Bidi"));
+			client.send(RawHttp2Client.openMessage(1, MESSAGE));
+			client.send(RawHttp2Client.openMessage(1, MESSAGE));
+			await().until(() -> this.stage.waiting() == 1);
+			// More than the window, so that what follows does not get to the client
+			service.observer.onNext(EchoReply.newBuilder().setText("x".repeat(200_000)).build());
+
+			ender.end(calls.get(0), service.observer);
+
+			assertThat(this.stage.waiting()).isZero();
+			// Whoever waits is asked for anew
+			rules.update(List.of(rule.withGcra(new Gcra(1000, Duration.ofHours(1), 2000, 1))));
+			assertThat(CallType.BIDI.call(server.channel(), new Metadata(), "a").code()).isEqualTo(Code.OK);
+			assertThat(observer.closed).extracting(RecordingObserver.Closed::call).doesNotContain(calls.get(0));
+			assertThat(asked).hasValue(3);
+			assertThat(service.got).containsExactly("x", "a");
+		}
+	}
+
+	@Test
+	void pendingWhenCallLeavesWhileStoreIsAskedThenTheNextOneIsServed() {
+		EchoService service = new EchoService();
+		List<CompletableFuture<RateLimitDecision>> answers = new CopyOnWriteArrayList<>();
+		RateLimiter later = (permits) -> {
+			CompletableFuture<RateLimitDecision> answer = new CompletableFuture<>();
+			answers.add(answer);
+			return answer;
+		};
+		RateLimitRule rule = rule("messages", "global", new Gcra(1000, Duration.ofSeconds(1), 1, 1),
+				OnExceed.BACKPRESSURE);
+		List<RateLimitPermit> permits = TestRules.permits("*", rule);
+		RateLimitDecision granted = RateLimitDecision.of(permits, List.of(Gcra.Debt.NONE));
+		RateLimitDecision denied = RateLimitDecision.of(permits,
+				List.of(new Gcra.Debt(rule.gcra().toleranceWhole(), rule.gcra().toleranceFraction())));
+		try (TestServer server = TestServer.network(service, List.of(stage(later, rule)))) {
+			RawCall leaving = open(server, CallType.UNARY).send(MESSAGE).halfClose();
+			await().until(() -> answers.size() == 1);
+			answers.get(0).complete(denied);
+			await().until(() -> answers.size() == 2);
+			RawCall next = open(server, CallType.UNARY).send(MESSAGE).halfClose();
+			await().until(() -> this.stage.waiting() == 2);
+			leaving.cancel();
+			await().until(() -> this.stage.waiting() == 1);
+
+			answers.get(1).complete(granted);
+
+			await().until(() -> answers.size() == 3);
+			answers.get(2).complete(granted);
+			assertThat(next.await().status().getCode()).isEqualTo(Code.OK);
+			assertThat(service.messages).hasValue(1);
+		}
+	}
+
+	@Test
+	void shadowWhenRuleWouldLetMessagesWaitThenTheyFlowAsWithoutIt() {
+		Flow flow = new Flow();
+		RateLimitRule watching = TestRules.shadow(rule("messages", "global", ONE, OnExceed.BACKPRESSURE));
+		try (TestServer server = TestServer.network(flow.service,
+				List.of(flow.stage(), stage(this.memory, watching)))) {
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
+			assertThat(count(Outcome.ALLOWED)).isEqualTo(1);
+			// Those of the stream, and the one of the other call
+			assertThat(count(Outcome.SHADOW_DENIED)).isEqualTo(Flow.MESSAGES);
+			assertThat(count(Outcome.DELAYED)).isZero();
+		}
+	}
+
+	@Test
+	void shadowWhenOtherRuleLetsMessagesWaitThenTheyComeOneByOne() {
+		Flow flow = new Flow();
+		Gcra plenty = new Gcra(1000, Duration.ofSeconds(1), 1000, 1);
+		try (TestServer server = TestServer.network(flow.service,
+				List.of(flow.stage(),
+						stage(this.memory, TestRules.shadow(rule("watching", "global", ONE, OnExceed.BACKPRESSURE)),
+								rule("real", "global", plenty, OnExceed.BACKPRESSURE))))) {
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(1);
+		}
+	}
+
+	@Test
+	void updateWhenRuleEntersOrLeavesTheShadowThenNewStreamsFollow() {
+		Flow flow = new Flow();
+		RateLimitRule real = rule("messages", "global", new Gcra(1000, Duration.ofSeconds(1), 1000, 1),
+				OnExceed.BACKPRESSURE);
+		RateLimitRules rules = new RateLimitRules(List.of(TestRules.shadow(real)));
+		try (TestServer server = TestServer.network(flow.service, List.of(flow.stage(), stage(this.memory, rules)))) {
+			rules.onUpdate((changed) -> server.security().refresh());
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
+
+			rules.update(List.of(real));
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(1);
+
+			rules.update(List.of(TestRules.shadow(real)));
+			assertThat(flow.arrivedAtOnce(server)).isEqualTo(Flow.MESSAGES);
 		}
 	}
 
@@ -613,6 +752,48 @@ class MessageLimitIT {
 			assertThat(stream.await().status().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
 			assertThat(resolved).hasValue(1);
 		}
+	}
+
+	/** Finds out how many messages of a stream arrive while the first is looked at. */
+	private static final class Flow {
+
+		static final int MESSAGES = 5;
+
+		private final Manual service = new Manual(MESSAGES);
+
+		private volatile SecuredCall call;
+
+		private volatile CompletableFuture<Verdict> answer;
+
+		TestStage stage() {
+			return TestStage.messages(SecurityStage.VALIDATION, (call, message) -> {
+				if (call.fullMethodName().equals(CallType.BIDI.method())) {
+					this.call = call;
+					return Verdict.pending(this.answer);
+				}
+				return Verdict.proceed();
+			});
+		}
+
+		int arrivedAtOnce(TestServer server) {
+			this.call = null;
+			this.answer = new CompletableFuture<>();
+			this.service.got.clear();
+			RawCall stream = open(server, CallType.BIDI);
+			for (int i = 0; i < MESSAGES; i++) {
+				stream.send(MESSAGE);
+			}
+			await().until(() -> this.call != null);
+			// On the same connection, so that all that was sent before is there
+			CallType.UNARY.call(server.channel());
+			int arrived = this.call.messagesReceived();
+			assertThat(this.service.got).isEmpty();
+			this.answer.complete(Verdict.proceed());
+			await().until(() -> this.service.got.size() == MESSAGES);
+			stream.cancel();
+			return arrived;
+		}
+
 	}
 
 	/** Asks for messages itself. */

@@ -53,8 +53,12 @@ public final class TestRules {
 	}
 
 	public static RateLimitRule messages(RateLimitRule rule) {
+		return messages(rule, RateLimitRule.OnExceed.REJECT);
+	}
+
+	public static RateLimitRule messages(RateLimitRule rule, RateLimitRule.OnExceed onExceed) {
 		return new RateLimitRule(rule.name(), rule.key(), rule.methods(), rule.gcra(), rule.shadow(), rule.onFailure(),
-				rule.code(), rule.replaces(), rule.costs(), RateLimitRule.OnExceed.REJECT, rule.bytes());
+				rule.code(), rule.replaces(), rule.costs(), onExceed, rule.bytes());
 	}
 
 	public static RateLimitRule bytes(RateLimitRule rule, RateLimitRule.OnExceed onExceed) {

@@ -48,6 +48,8 @@ class CallReleaseIT {
 
 	private final Map<SecuredCall, AtomicInteger> released = new ConcurrentHashMap<>();
 
+	private final Map<SecuredCall, AtomicInteger> ended = new ConcurrentHashMap<>();
+
 	private final Map<SecuredCall, Code> codes = new ConcurrentHashMap<>();
 
 	private final RecordingObserver observer = new RecordingObserver();
@@ -57,6 +59,9 @@ class CallReleaseIT {
 	private final TestStage taker = TestStage.check(SecurityStage.PEER_LIMITS, (call) -> {
 		AtomicInteger count = new AtomicInteger();
 		this.released.put(call, count);
+		AtomicInteger ends = new AtomicInteger();
+		this.ended.put(call, ends);
+		call.onEnded((status) -> ends.incrementAndGet());
 		call.onReleased((status) -> {
 			this.codes.put(call, status.getCode());
 			count.incrementAndGet();
@@ -66,6 +71,10 @@ class CallReleaseIT {
 
 	private long releasedCalls() {
 		return this.released.values().stream().filter((count) -> count.get() == 1).count();
+	}
+
+	private long endedCalls() {
+		return this.ended.values().stream().filter((count) -> count.get() == 1).count();
 	}
 
 	private TestServer serve(BindableService service, TestStage... stages) {
@@ -117,6 +126,7 @@ class CallReleaseIT {
 			}
 
 			await().until(() -> releasedCalls() == CALLS);
+			await().until(() -> endedCalls() == CALLS);
 			assertThat(this.observer.closed).as("calls whose client has read how they end").hasSizeLessThan(CALLS);
 			assertThat(this.codes.values()).containsOnly(Code.PERMISSION_DENIED);
 			assertThat(service.entered).hasValue(0);
@@ -127,14 +137,17 @@ class CallReleaseIT {
 		}
 		await().until(() -> this.observer.closed.size() == CALLS);
 		assertThat(releasedCalls()).isEqualTo(CALLS);
+		assertThat(endedCalls()).isEqualTo(CALLS);
 	}
 
 	private void assertReleasedOnce(Code code) {
 		await().until(() -> this.observer.closed.size() == this.released.size());
 		assertThat(this.released.values()).isNotEmpty().allSatisfy((count) -> assertThat(count).hasValue(1));
+		assertThat(this.ended.values()).allSatisfy((count) -> assertThat(count).hasValue(1));
 		assertThat(this.codes.values()).containsOnly(code);
 		this.observer.closed.clear();
 		this.released.clear();
+		this.ended.clear();
 		this.codes.clear();
 	}
 
@@ -187,9 +200,11 @@ class CallReleaseIT {
 			ended.halfClose();
 			await().until(() -> service.open.get() == 1);
 			assertThat(releasedCalls()).isZero();
+			assertThat(endedCalls()).isZero();
 
 			this.released.keySet().forEach((call) -> assertThat(call.end(DENIED)).isTrue());
 
+			assertThat(endedCalls()).isEqualTo(1);
 			assertThat(ended.await().status().getCode()).isEqualTo(Code.PERMISSION_DENIED);
 			assertReleasedOnce(Code.PERMISSION_DENIED);
 		}

@@ -8,6 +8,7 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -78,6 +79,11 @@ public final class RawHttp2Client implements AutoCloseable {
 
 	/** The headers of a call on a stream. */
 	public static byte[] call(int stream, String path) throws IOException {
+		return call(stream, path, Map.of());
+	}
+
+	/** The headers of a call on a stream, with more of them than there have to be. */
+	public static byte[] call(int stream, String path, Map<String, String> headers) throws IOException {
 		ByteArrayOutputStream block = new ByteArrayOutputStream();
 		// RFC 7541: indexed POST and http, then literals that are not indexed
 		block.write(0x83);
@@ -87,17 +93,32 @@ public final class RawHttp2Client implements AutoCloseable {
 		literal(block, new byte[] { 0x0f, 0x10 }, "application/grpc");
 		block.write(0);
 		literal(block, new byte[] { 2, 't', 'e' }, "trailers");
+		for (Map.Entry<String, String> header : headers.entrySet()) {
+			block.write(0);
+			block.write(header.getKey().length());
+			literal(block, header.getKey().getBytes(StandardCharsets.US_ASCII), header.getValue());
+		}
 		return frame(HEADERS, END_HEADERS, stream, block.toByteArray());
 	}
 
 	/** The only message of a call on a stream, and the end of what the client sends. */
 	public static byte[] message(int stream, byte[] message) {
-		byte[] payload = ByteBuffer.allocate(5 + message.length)
-			.put((byte) 0)
-			.putInt(message.length)
-			.put(message)
-			.array();
-		return frame(DATA, END_STREAM, stream, payload);
+		return frame(DATA, END_STREAM, stream, framed(message));
+	}
+
+	/** A message of a call on a stream that goes on. */
+	public static byte[] openMessage(int stream, byte[] message) {
+		return frame(DATA, 0, stream, framed(message));
+	}
+
+	/** The first half of a message. */
+	public static byte[] halfMessage(int stream, byte[] message) {
+		byte[] framed = framed(message);
+		return frame(DATA, 0, stream, Arrays.copyOf(framed, framed.length / 2));
+	}
+
+	private static byte[] framed(byte[] message) {
+		return ByteBuffer.allocate(5 + message.length).put((byte) 0).putInt(message.length).put(message).array();
 	}
 
 	public static byte[] ping() {
