@@ -18,7 +18,10 @@ import io.grpc.Status;
  * windows of a second, and not with those of the library: there, one failed call makes a
  * failed second, and one slow call stretches the average, so that a single caller could
  * shrink the limit of all. Here a window has the median of its calls, and has failed if a
- * tenth of them have. Thread-safe.
+ * tenth of them have. Nor is a queue of a few calls taken for one, whatever the limit:
+ * where many are in flight, that is the noise of any median. The limit grows while calls
+ * take up to a tenth longer than the best, and shrinks when they take a quarter longer.
+ * Thread-safe.
  */
 final class AdaptiveLimit {
 
@@ -71,6 +74,9 @@ final class AdaptiveLimit {
 		return VegasLimit.newBuilder()
 			.initialLimit(initial)
 			.maxConcurrency(bounds.max())
+			.thresholdFunction((current) -> Math.max(1, current / 20))
+			.alphaFunction((current) -> Math.max(3, current / 10))
+			.betaFunction((current) -> Math.max(6, current / 5))
 			.decreaseFunction((current) -> Math.max(bounds.min(), current - Math.max(1, Math.log10(current))))
 			.metricRegistry(new BestLatency())
 			.build();

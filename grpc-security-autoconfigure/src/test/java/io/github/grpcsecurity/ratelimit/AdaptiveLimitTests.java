@@ -74,6 +74,25 @@ class AdaptiveLimitTests {
 	}
 
 	@Test
+	void currentWhenLatencyWavesALittleThenItGrowsAllTheSame() {
+		for (int second = 0; second < 60; second++) {
+			double millis = (second % 2 == 0) ? 10 : 10.6;
+			traffic(1, (i) -> usual(i, millis));
+		}
+
+		assertThat(this.limit.current()).isBetween(MAX - 10, MAX);
+	}
+
+	@Test
+	void currentWhenCallsTakeAThirdLongerThenItShrinks() {
+		grow();
+
+		traffic(30, (i) -> usual(i, 13.5));
+
+		assertThat(this.limit.current()).isLessThan(MAX - 30);
+	}
+
+	@Test
 	void currentWhenAFifthOfCallsFailsThenItShrinksDownToTheMinimumAndRecovers() {
 		grow();
 

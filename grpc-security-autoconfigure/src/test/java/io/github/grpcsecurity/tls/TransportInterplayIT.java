@@ -170,8 +170,9 @@ class TransportInterplayIT {
 			assertThat(type.call(clerks).code()).isEqualTo(Code.UNAUTHENTICATED);
 			assertThat(type.call(managers).code()).isEqualTo(Code.OK);
 		}
-		// Resumed, and whole handshakes
-		assertThat(CallType.UNARY.call(channel(clerkContext, "localhost")).code()).isEqualTo(Code.UNAUTHENTICATED);
+		// Resumed where the JDK does so, as 17 does and 25 does not, and whole handshakes
+		assertThat(CallType.UNARY.call(channel(clerkContext, "localhost")).code()).isIn(Code.UNAUTHENTICATED,
+				Code.UNAVAILABLE);
 		assertThat(CallType.UNARY.call(channel(context(this.clerk, version), "localhost")).code())
 			.isEqualTo(Code.UNAVAILABLE);
 		assertThat(CallType.UNARY.call(channel(context(this.teller, version), "localhost")).code())
