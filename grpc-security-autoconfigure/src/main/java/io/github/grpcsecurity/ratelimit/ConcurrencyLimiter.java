@@ -48,7 +48,8 @@ public final class ConcurrencyLimiter {
 		this.rules = rules;
 		this.nanoClock = nanoClock;
 		this.origin = nanoClock.getAsLong();
-		rules.onUpdate((changed) -> update());
+		// What was learned could not be had back if the change was undone
+		rules.onSettled(this::update);
 	}
 
 	/**

@@ -262,8 +262,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 		for (RateLimitPermit permit : lost) {
 			RateLimitRule standIn = standIn(permit.rule());
 			if (standIn != null) {
-				RateLimitPermit share = new RateLimitPermit(standIn, permit.key(), permit.cost());
-				OutageDebt debt = this.local.outageDebt(share, taken, this.servers);
+				OutageDebt debt = this.local.outageDebt(permit, standIn.gcra(), taken, this.servers);
 				if (!debt.paid()) {
 					this.shared.counted(permit, debt);
 				}
@@ -375,8 +374,7 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 	}
 
 	/**
-	 * Keeps the stand-ins up to date, or a failure would hand everybody a new burst: a
-	 * debt is a time, the same by the whole limit and by a share of it.
+	 * Keeps the stand-ins up to date, or a failure would hand everybody a new burst.
 	 */
 	private void follow(RateLimitDecision decision, List<RateLimitPermit> permits) {
 		List<RateLimitDecision.Result> results = decision.results();
@@ -387,12 +385,11 @@ public final class FailoverRateLimiter implements RateLimiter, AutoCloseable {
 			if (standIn == null) {
 				continue;
 			}
-			RateLimitPermit share = new RateLimitPermit(standIn, permit.key(), permit.cost());
 			if (outage) {
-				this.local.followAtLeast(share, results.get(i).debt());
+				this.local.followAtLeast(permit, standIn.gcra(), results.get(i).debt());
 			}
 			else {
-				this.local.follow(share, results.get(i).debt());
+				this.local.follow(permit, standIn.gcra(), results.get(i).debt());
 			}
 		}
 	}

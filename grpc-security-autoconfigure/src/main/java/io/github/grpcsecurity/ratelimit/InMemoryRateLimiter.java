@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
 
@@ -37,7 +36,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	/**
 	 * Nobody is to choose keys that share a part of the table with a certain other one.
 	 */
-	private final int seed = ThreadLocalRandom.current().nextInt();
+	private final KeyedHash hash = new KeyedHash();
 
 	private final LongSupplier nanoClock;
 
@@ -116,12 +115,15 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	/**
 	 * Takes over what a key owes by the word of a store that all servers share.
 	 * @param permit whose key it is
+	 * @param share this server's share of the limit
 	 * @param debt what the key owes there
 	 */
-	void follow(RateLimitPermit permit, Gcra.Debt debt) {
+	void follow(RateLimitPermit permit, Gcra share, Gcra.Debt debt) {
 		change(permit, (entry, now) -> {
 			if (!entry.shared) {
-				entry.debt.owes(permit.rule().gcra().debt(debt.whole(), debt.fraction()), now);
+				long base = base(permit, share, debt);
+				entry.debt.owes(share.debt(base, debt.fraction()), now);
+				entry.base = now + base;
 				entry.known = now + debt.whole();
 			}
 		});
@@ -131,29 +133,41 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	 * Takes over what a key owes by the word of such a store, which does not know all
 	 * that was taken here: that stays on top of it.
 	 * @param permit whose key it is
+	 * @param share this server's share of the limit
 	 * @param debt what the key owes there
 	 */
-	void followAtLeast(RateLimitPermit permit, Gcra.Debt debt) {
+	void followAtLeast(RateLimitPermit permit, Gcra share, Gcra.Debt debt) {
 		change(permit, (entry, now) -> {
-			long more = now + debt.whole() - Math.max(now, entry.known);
+			long base = base(permit, share, debt);
+			long more = now + base - Math.max(now, entry.base);
 			if (!entry.shared && more > 0) {
-				Gcra gcra = permit.rule().gcra();
-				Gcra.Debt before = entry.debt.debt(gcra, now);
-				entry.debt.owes(gcra.debt(before.whole() + more, before.fraction()), now);
+				Gcra.Debt before = entry.debt.debt(share, now);
+				entry.debt.owes(share.debt(before.whole() + more, before.fraction()), now);
+				entry.base = now + base;
 				entry.known = now + debt.whole();
 			}
 		});
 	}
 
 	/**
+	 * A debt by the whole limit is one by a share of it, too, for both are times. But
+	 * what is left is what counts, and the burst of a share is rounded up, or kept whole
+	 * for the dearest call: a key that has used up the limit has used up each share.
+	 */
+	private static long base(RateLimitPermit permit, Gcra share, Gcra.Debt debt) {
+		long more = share.toleranceWhole() - permit.rule().gcra().toleranceWhole();
+		return (debt.whole() > 0 && more > 0) ? debt.whole() + more : debt.whole();
+	}
+
+	/**
 	 * What a key owes such a store for what was taken here since it had its last word.
-	 * @param permit what was asked for, by this server's share of the rule
+	 * @param permit what was asked for
+	 * @param share this server's share of the limit
 	 * @param taken whether it was taken
 	 * @param servers how many servers have such a share
 	 * @return the debt
 	 */
-	OutageDebt outageDebt(RateLimitPermit permit, boolean taken, int servers) {
-		Gcra gcra = permit.rule().gcra();
+	OutageDebt outageDebt(RateLimitPermit permit, Gcra share, boolean taken, int servers) {
 		Stripe stripe = stripe(permit);
 		stripe.lock.lock();
 		try {
@@ -161,9 +175,10 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			Entry entry = stripe.entry(permit, now);
 			if (entry.shared) {
 				// Nobody knows what else of it is whose
-				return taken ? new OutageDebt(0, gcra.price(permit.cost()).whole(), servers) : OutageDebt.NONE;
+				return taken ? new OutageDebt(0, 0, share.price(permit.cost()).whole(), servers) : OutageDebt.NONE;
 			}
-			return new OutageDebt(Math.max(0, entry.known - now), entry.debt.debt(gcra, now).whole(), servers);
+			return new OutageDebt(Math.max(0, entry.known - now), Math.max(0, entry.base - now),
+					entry.debt.debt(share, now).whole(), servers);
 		}
 		finally {
 			stripe.lock.unlock();
@@ -214,8 +229,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 	}
 
 	private int place(RateLimitPermit permit) {
-		int hash = ((permit.key().hashCode() * 31 + permit.rule().name().hashCode()) ^ this.seed) * 0x9E3779B9;
-		return Math.floorMod(hash ^ (hash >>> 15), this.stripes.length);
+		return this.hash.place(permit.rule().name(), permit.key(), this.stripes.length);
 	}
 
 	/** Always in ascending order, so that no two calls wait for each other. */
@@ -257,6 +271,9 @@ public final class InMemoryRateLimiter implements RateLimiter {
 
 		/** Until when it owes something by the last word of a store. */
 		private long known = Long.MIN_VALUE / 2;
+
+		/** Until when it owes something that is none of a store's business. */
+		private long base = Long.MIN_VALUE / 2;
 
 		private final boolean shared;
 
@@ -325,7 +342,7 @@ public final class InMemoryRateLimiter implements RateLimiter {
 			// What the key may have taken while it shared one is not forgotten either
 			if (shared != null && shared.debt.end() >= now) {
 				fresh.debt.owes(shared.debt);
-				fresh.known = shared.debt.end();
+				fresh.base = shared.debt.end();
 			}
 			this.entries.put(key, fresh);
 			return fresh;

@@ -73,6 +73,9 @@ final class Lease<W> {
 	/** What the key owes by another count, and the store has not heard of. */
 	private @Nullable Untold untold;
 
+	/** When that count was last heard of. */
+	private long countedAt;
+
 	private @Nullable Flight flight;
 
 	private List<Waiting<W>> waiting = new ArrayList<>();
@@ -90,6 +93,7 @@ final class Lease<W> {
 		this.scarceUntil = now;
 		this.prefetchFrom = now;
 		this.debtAt = now;
+		this.countedAt = now;
 		adopt(rule);
 	}
 
@@ -166,8 +170,12 @@ final class Lease<W> {
 
 	/** What a call hears of its permits. */
 	synchronized RateLimitDecision.Result result(RateLimitPermit permit, boolean denied, long now) {
-		// What is held is still there for callers of this server
-		Gcra.Debt owes = debt(now).minus(this.rule.gcra(), live(now));
+		// What is held is still there for callers of this server, less what is due
+		Gcra gcra = this.rule.gcra();
+		Gcra.Debt owes = debt(now).minus(gcra, live(now));
+		if (this.due > 0) {
+			owes = gcra.debt(owes.plus(gcra, this.due).whole(), owes.fraction());
+		}
 		Duration pause = denied ? Duration.ofNanos(Math.max(0, this.pausedUntil - now)) : Duration.ZERO;
 		return new RateLimitDecision.Result(permit.rule(), permit.cost(), denied, owes, pause);
 	}
@@ -272,11 +280,15 @@ final class Lease<W> {
 			long paid = Math.min(this.due, this.held);
 			this.held -= paid;
 			this.due -= paid;
-			this.expires = now + this.terms.ttl().toNanos();
+			// What was asked for on behalf of calls that another count has charged for
+			// since then is not for others: the next draw gives it back
+			boolean charged = ended.startedAt - this.countedAt < 0;
+			this.expires = charged ? now : now + this.terms.ttl().toNanos();
 			this.debt = grant.debt();
 			this.debtAt = now;
 			boolean batches = this.maxBatch > 1;
-			this.knownUntil = now + (batches ? this.terms.ttl() : this.terms.memory()).toNanos();
+			Duration known = batches ? this.terms.ttl() : this.terms.memory();
+			this.knownUntil = charged ? now : now + known.toNanos();
 			boolean exhausted = !this.rule.gcra().admits(this.debt, 1);
 			boolean shrunk = grant.permits() < Math.max(ended.draw.want(), ended.draw.must());
 			this.shrunk = shrunk ? this.shrunk + 1 : 0;
@@ -340,6 +352,7 @@ final class Lease<W> {
 	/** Permits were handed out in another way, which says what the key owes. */
 	synchronized void owes(OutageDebt other, long now) {
 		this.untold = new Untold(other, now);
+		this.countedAt = now;
 		// That count has charged for all that was handed out, this as well
 		this.due = 0;
 	}

@@ -5,20 +5,21 @@ package io.github.grpcsecurity.ratelimit;
  * there. Immutable.
  * <p>
  * Meanwhile the server counts for itself, with a share of the limit: each permit costs as
- * many times its price as servers share it, on top of what the key owed by the last word
- * of the store. Of what this adds to the debt the key owes the store the part of this
- * server. It does not get less before what the store knew of is paid, and then by this
- * server's part of the time.
+ * many times its price as servers share it, on top of what the key owed when the count
+ * began. Of what this adds to the debt the key owes the store the part of this server. It
+ * does not get less before what the count began with is paid, and then by this server's
+ * part of the time.
  *
  * @param known what the key owes by the last word of the store, in microseconds
- * @param counted what it owes by the count of this server, in microseconds
+ * @param base what the count of this server began with, in microseconds
+ * @param counted what the key owes by the count of this server, in microseconds
  * @param servers how many servers share the limit while each counts for itself
  * @since 0.1.0
  */
-public record OutageDebt(long known, long counted, int servers) {
+public record OutageDebt(long known, long base, long counted, int servers) {
 
 	/** Nothing is owed. */
-	public static final OutageDebt NONE = new OutageDebt(0, 0, 1);
+	public static final OutageDebt NONE = new OutageDebt(0, 0, 0, 1);
 
 	/**
 	 * What the store is to add to what it knows of, which is at least {@link #known()},
@@ -26,7 +27,7 @@ public record OutageDebt(long known, long counted, int servers) {
 	 * @return microseconds, rounded up; none if everything is paid
 	 */
 	public long owed() {
-		return Math.max(0, (this.counted - this.known + this.servers - 1) / this.servers);
+		return Math.max(0, (this.counted - this.base + this.servers - 1) / this.servers);
 	}
 
 	/**
@@ -45,7 +46,7 @@ public record OutageDebt(long known, long counted, int servers) {
 	 * @return whether the store need not hear of it
 	 */
 	public boolean paid() {
-		return this.known <= 0 && this.counted <= 0;
+		return this.known <= 0 && owed() == 0;
 	}
 
 	/**
@@ -54,7 +55,8 @@ public record OutageDebt(long known, long counted, int servers) {
 	 * @return the debt then
 	 */
 	public OutageDebt after(long micros) {
-		return new OutageDebt(Math.max(0, this.known - micros), Math.max(0, this.counted - micros), this.servers);
+		return new OutageDebt(Math.max(0, this.known - micros), Math.max(0, this.base - micros),
+				Math.max(0, this.counted - micros), this.servers);
 	}
 
 }

@@ -29,6 +29,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.awaitility.Awaitility.await;
 
 /** Rules of calls in flight change while the server runs. */
@@ -185,6 +186,14 @@ class ConcurrencyChangeIT {
 			// A change that fails leaves alone what was learned
 			assertThatExceptionOfType(UnmatchedMethodPatternException.class)
 				.isThrownBy(() -> update(rule(9), rule("other", "bank.*/*", 5, null)));
+			assertThat(this.limiter.limit("server")).isEqualTo(5);
+			AtomicBoolean broken = new AtomicBoolean(true);
+			this.rules.onUpdate((changed) -> {
+				if (broken.getAndSet(false)) {
+					throw new IllegalStateException("test");
+				}
+			});
+			assertThatIllegalStateException().isThrownBy(() -> update(rule(9)));
 			assertThat(this.limiter.limit("server")).isEqualTo(5);
 			update(rule(4));
 			assertThat(this.limiter.limit("server")).isEqualTo(4);

@@ -199,6 +199,38 @@ class FailoverRateLimiterTests {
 		assertThat(this.shared.told.get("third")).isEqualTo(daily.gcra().price(1).whole());
 	}
 
+	@Test
+	void tryAcquireWhenALimitIsUsedUpThenAShareOfItIsToo() {
+		RateLimitRule tight = rule("tight", 5, Duration.ofSeconds(1));
+		FailoverRateLimiter limiter = limiter(4, tight);
+		limiter.connect();
+		this.shared.owed = tight.gcra().price(5);
+		assertThat(get(limiter.tryAcquire(permits("a", tight))).permitted()).isFalse();
+		this.shared.mode = Mode.FAILING;
+
+		// Four servers have one permit, and each of them a quarter, though a burst of two
+		this.clock.advance(Duration.ofMillis(200));
+		assertThat(get(limiter.tryAcquire(permits("a", tight))).permitted()).isFalse();
+		this.clock.advance(Duration.ofMillis(600));
+		assertThat(get(limiter.tryAcquire(permits("a", tight))).permitted()).isTrue();
+	}
+
+	@Test
+	void tryAcquireWhenHalfOfTheBytesAreUsedThenServersShareTheOtherHalf() {
+		RateLimitRule bytes = TestRules.bytes(rule("bytes", 1000, Duration.ofSeconds(1)),
+				RateLimitRule.OnExceed.REJECT);
+		FailoverRateLimiter limiter = limiter(4, bytes);
+		limiter.connect();
+		this.shared.owed = bytes.gcra().price(499);
+		get(limiter.tryAcquire(permits("a", bytes)));
+		this.shared.mode = Mode.FAILING;
+
+		assertThat(get(limiter.tryAcquire(List.of(new RateLimitPermit(bytes, "a", 126)))).permitted()).isFalse();
+		assertThat(get(limiter.tryAcquire(List.of(new RateLimitPermit(bytes, "a", 125)))).permitted()).isTrue();
+		// A key of which nothing is known has room for any message
+		assertThat(get(limiter.tryAcquire(List.of(new RateLimitPermit(bytes, "b", 1000)))).permitted()).isTrue();
+	}
+
 	/** Nobody asks any more. */
 	private void outage(FailoverRateLimiter limiter) {
 		this.shared.mode = Mode.FAILING;

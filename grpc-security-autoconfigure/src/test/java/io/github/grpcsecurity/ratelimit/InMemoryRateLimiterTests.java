@@ -194,6 +194,25 @@ class InMemoryRateLimiterTests {
 	}
 
 	@Test
+	void outageDebtWhenAKeyHasSharedAPlaceThenItOwesOnlyWhatItTookItself() {
+		RateLimitRule rule = rule("r", 10, SECOND);
+		Gcra gcra = rule.gcra();
+		InMemoryRateLimiter tiny = new InMemoryRateLimiter(1, this.clock);
+		tiny.decide(permits("first", rule));
+		for (int i = 0; i < 10; i++) {
+			tiny.decide(permits("many", rule));
+		}
+		assertThat(tiny.outageDebt(permits("many", rule).get(0), gcra, true, 1).owed()).isEqualTo(100_000);
+		this.clock.advance(Duration.ofMillis(200));
+		assertThat(tiny.decide(permits("late", rule)).permitted()).isTrue();
+
+		OutageDebt debt = tiny.outageDebt(permits("late", rule).get(0), gcra, true, 1);
+
+		assertThat(debt.known()).isZero();
+		assertThat(debt.owed()).isEqualTo(100_000);
+	}
+
+	@Test
 	void chargeWhenPermitsAreGrantedElsewhereThenTheyCountHereUpToTheBurst() {
 		RateLimitRule rule = rule("r", 2, SECOND);
 		for (int i = 0; i < 10; i++) {

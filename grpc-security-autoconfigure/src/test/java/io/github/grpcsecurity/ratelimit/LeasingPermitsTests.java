@@ -277,7 +277,7 @@ class LeasingPermitsTests {
 	}
 
 	private static OutageDebt untold(Gcra.Debt debt) {
-		return new OutageDebt(0, debt.whole(), 1);
+		return new OutageDebt(0, 0, debt.whole(), 1);
 	}
 
 	@Test
@@ -368,8 +368,29 @@ class LeasingPermitsTests {
 	}
 
 	@Test
+	void countedWhenADrawForLateCallsLandsAfterwardsThenItsPermitsAreForNobodyElse() {
+		for (RateLimitRule rule : List.of(this.slow, this.hot)) {
+			this.store.silent = true;
+			ask(this.leases, permits("a", rule)).cancel(false);
+			overdrawn(rule);
+			this.clock.advance(Duration.ofMillis(1));
+			// The outage has begun, and its count has charged for that call as well
+			this.leases.counted(permits("a", rule).get(0), untold(rule.gcra().price(1)));
+			this.store.answer();
+			this.store.answer();
+			this.store.silent = false;
+			long admitted = 0;
+			while (admitted(rule)) {
+				admitted++;
+			}
+
+			assertThat(admitted).isEqualTo(rule.gcra().burst() - 1);
+		}
+	}
+
+	@Test
 	void countedWhenADrawFailsThenTheNextOneTells() {
-		OutageDebt debt = new OutageDebt(1_000_000, 5_000_000, 2);
+		OutageDebt debt = new OutageDebt(0, 1_000_000, 5_000_000, 2);
 		ask(this.leases, permits("a", this.slow)).join();
 		this.leases.counted(permits("a", this.slow).get(0), debt);
 		this.store.failing = true;

@@ -231,7 +231,8 @@ class RedisRateLimiterIT {
 	private static OutageDebt randomDebt(Random random, long most) {
 		long counted = (long) (random.nextDouble() * most);
 		long known = random.nextBoolean() ? 0 : (long) (random.nextDouble() * counted);
-		return new OutageDebt(known, counted, 1 + random.nextInt(4));
+		long base = random.nextBoolean() ? known : (long) (random.nextDouble() * counted);
+		return new OutageDebt(known, base, counted, 1 + random.nextInt(4));
 	}
 
 	private static RateLimitRule randomRule(Random random, String name) {
@@ -367,7 +368,7 @@ class RedisRateLimiterIT {
 	}
 
 	private static OutageDebt untold(RateLimitRule rule, long permits) {
-		return new OutageDebt(0, rule.gcra().price(permits).whole(), 1);
+		return new OutageDebt(0, 0, rule.gcra().price(permits).whole(), 1);
 	}
 
 	@Test
