@@ -174,7 +174,8 @@ final class Lease<W> {
 		Gcra gcra = this.rule.gcra();
 		Gcra.Debt owes = debt(now).minus(gcra, live(now));
 		if (this.due > 0) {
-			owes = gcra.debt(owes.plus(gcra, this.due).whole(), owes.fraction());
+			Gcra.Debt sum = owes.plus(gcra, this.due);
+			owes = gcra.debt(sum.whole(), sum.fraction());
 		}
 		Duration pause = denied ? Duration.ofNanos(Math.max(0, this.pausedUntil - now)) : Duration.ZERO;
 		return new RateLimitDecision.Result(permit.rule(), permit.cost(), denied, owes, pause);
