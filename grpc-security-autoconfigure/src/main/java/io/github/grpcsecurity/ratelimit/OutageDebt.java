@@ -18,12 +18,25 @@ package io.github.grpcsecurity.ratelimit;
  */
 public record OutageDebt(long known, long base, long counted, int servers) {
 
+	/** How long the others may take to tell what they handed out. */
+	private static final long OTHERS_MICROS = 1_000_000;
+
 	/** Nothing is owed. */
 	public static final OutageDebt NONE = new OutageDebt(0, 0, 0, 1);
 
 	/**
-	 * What the store is to add to what it knows of, which is at least {@link #known()},
-	 * even if it has lost its data.
+	 * What the store is to take for granted that the key owes, even if it has lost its
+	 * data, before it adds what is {@link #owed()}. That is what it knew, or, up to a
+	 * second of it, what the key owes if the other servers handed out as much: whoever is
+	 * the first to tell must not get what the others have handed out, too.
+	 * @return microseconds
+	 */
+	public long least() {
+		return Math.max(this.known, Math.min(this.counted, OTHERS_MICROS) - owed());
+	}
+
+	/**
+	 * What the store is to add to what it knows of.
 	 * @return microseconds, rounded up; none if everything is paid
 	 */
 	public long owed() {
@@ -37,7 +50,7 @@ public record OutageDebt(long known, long base, long counted, int servers) {
 	 * @return the sum, within the bounds of the limit
 	 */
 	public Gcra.Debt addedTo(Gcra gcra, Gcra.Debt stored) {
-		Gcra.Debt more = (stored.whole() < this.known) ? new Gcra.Debt(this.known, 0) : stored;
+		Gcra.Debt more = (stored.whole() < least()) ? new Gcra.Debt(least(), 0) : stored;
 		return gcra.debt(more.whole() + owed(), more.fraction());
 	}
 

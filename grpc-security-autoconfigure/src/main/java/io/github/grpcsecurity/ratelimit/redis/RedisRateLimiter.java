@@ -468,7 +468,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 			arguments.add(bytes(gcra.toleranceWhole()));
 			arguments.add(bytes(gcra.toleranceFraction()));
 			OutageDebt untold = untold(permit.rule(), permit.key(), now, told);
-			arguments.add(bytes(untold.known()));
+			arguments.add(bytes(untold.least()));
 			arguments.add(bytes(untold.owed()));
 		}
 		CompletableFuture<List<Object>> sent = run(current, this.gcra, keys, arguments);
@@ -710,7 +710,7 @@ public final class RedisRateLimiter implements LeasablePermits {
 			OutageDebt before = untold(draw.rule(), draw.key(), now, told);
 			long[] numbers = { gcra.limit(), price.whole(), price.fraction(), gcra.toleranceWhole(),
 					gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(), draw.giveBack(),
-					Math.max(draw.untold().known(), before.known()), draw.untold().owed() + before.owed() };
+					Math.max(draw.untold().least(), before.least()), draw.untold().owed() + before.owed() };
 			for (long number : numbers) {
 				arguments.add(bytes(number));
 			}

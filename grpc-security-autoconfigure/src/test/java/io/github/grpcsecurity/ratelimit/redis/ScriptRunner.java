@@ -114,7 +114,7 @@ final class ScriptRunner {
 		Gcra gcra = draw.rule().gcra();
 		for (long number : new long[] { gcra.limit(), gcra.price(1).whole(), gcra.price(1).fraction(),
 				gcra.toleranceWhole(), gcra.toleranceFraction(), draw.least(), draw.must(), draw.want(),
-				draw.giveBack(), draw.untold().known(), draw.untold().owed() }) {
+				draw.giveBack(), draw.untold().least(), draw.untold().owed() }) {
 			this.arguments.add(Long.toString(number));
 		}
 		this.calls.add(List.of());
@@ -146,7 +146,7 @@ final class ScriptRunner {
 			this.arguments.add(Long.toString(gcra.price(permit.cost()).fraction()));
 			this.arguments.add(Long.toString(gcra.toleranceWhole()));
 			this.arguments.add(Long.toString(gcra.toleranceFraction()));
-			this.arguments.add(Long.toString(untold.known()));
+			this.arguments.add(Long.toString(untold.least()));
 			this.arguments.add(Long.toString(untold.owed()));
 		}
 		this.calls.add(permits);
