@@ -125,8 +125,9 @@ class LeaseOutageIT {
 			assertThat(load.admitted(lost, back))
 				.isLessThanOrEqualTo((long) (LIMIT * 1.1 * (back - lost) / 1e9) + 2 * 100);
 			// No timer is more punctual than the machine allows, and then there is to
-			// decide
-			assertThat(p99).isLessThanOrEqualTo(BUDGET.toNanos() / 1000 + control.p99Micros() + 2000);
+			// decide. A single stall can hold up more than a hundredth of the calls
+			long late = control.p99Micros() + 1000 * control.maxMillis();
+			assertThat(p99).isLessThanOrEqualTo(BUDGET.toNanos() / 1000 + late + 5000);
 			// The meter that tells of it
 			assertThat(noticed).isLessThan(1000);
 			// Four probes a second, but for one that takes longer, and it is over with
